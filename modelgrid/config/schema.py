@@ -1,0 +1,171 @@
+"""The fields of ``modelgrid.yaml``, and nothing else: rules across fields are in :mod:`modelgrid.config.check`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from modelgrid.quantities import parse_duration, parse_size
+
+
+def _text(parse: Any) -> BeforeValidator:
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("must be text with a unit, like 8GiB or 15m")  # noqa: TRY004  pydantic's protocol
+        return parse(value)
+
+    return BeforeValidator(validate)
+
+
+#: No control character in any string: one newline in a unit's value would start a section of its own.
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Size = Annotated[
+    int,
+    _text(parse_size),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$", "examples": ["8GiB"]}),
+]
+Duration = Annotated[
+    float,
+    _text(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["15m"]}),
+]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+ModelName = Annotated[
+    str, StringConstraints(strict=True, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")
+]
+EngineName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
+Scalar = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | float | Text
+ApiPath = Annotated[str, StringConstraints(strict=True, pattern=r"^/[A-Za-z0-9/_.-]*$")]
+
+
+class Runtime(str, Enum):
+    """How a model server runs."""
+
+    PODMAN = "podman"
+    NATIVE = "native"
+
+
+class Task(str, Enum):
+    """What a model server is started for."""
+
+    GENERATE = "generate"
+    EMBED = "embed"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Target(_Section):
+    """What the output must run on. Left out: this host."""
+
+    facts: Text
+    """File written by `modelgrid facts` on the host, relative to this file."""
+
+
+class Key(_Section):
+    """A client's API key, by its hash; made by `modelgrid key new`."""
+
+    name: Text
+    """Name of the key, for logs and for taking it back. Never the key."""
+    sha256: Annotated[str, StringConstraints(strict=True, pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the key, 64 hex digits."""
+    models: list[Text] = Field(default_factory=lambda: ["*"], min_length=1)
+    """Models that the key may ask for; `*` and `?` stand for any characters."""
+
+
+class Gateway(_Section):
+    """The OpenAI-compatible endpoint."""
+
+    listen: Text = Field(default="127.0.0.1:8080", examples=["127.0.0.1:8080", "[::]:8080"])
+    """Address and port. Beyond loopback at least one key is required."""
+    keys: list[Key] = Field(default_factory=list)
+    """Keys that clients may use. Without any, on loopback, no key is asked for."""
+    max_body: Size = Field(default=64 * 1024**2)
+    """Largest request body; 64MiB when left out."""
+
+
+class Network(_Section):
+    """The internal network of model containers. They reach nothing outside it."""
+
+    subnet: Text = "10.133.0.0/16"
+    """IPv4 subnet that nothing else on the host or its LAN uses, /16 to /24."""
+
+
+class Health(_Section):
+    """How to see that a server is ready."""
+
+    path: ApiPath = "/health"
+    """HTTP path that answers 200 when the server is ready."""
+    command: Text | None = None
+    """Command that podman runs in the container instead of a probe from the host."""
+
+
+class Engine(_Section):
+    """A model server: changes to a built-in one, or one of your own."""
+
+    image: Text | None = None
+    """Fully qualified container image."""
+    program: Text | None = None
+    """Program on the host, for `runtime: native`: a name on its PATH or an absolute path."""
+    port: Port | None = None
+    """Port that the server listens on inside its container."""
+    command: list[Text] | None = None
+    """Arguments. `{model}`, `{source}`, `{host}` and `{port}` are filled in."""
+    env: dict[Text, Text] = Field(default_factory=dict)
+    """Environment of the server."""
+    health: Health | None = None
+    """How to see that it is ready."""
+    apis: list[ApiPath] | None = None
+    """API paths that the gateway may forward to it."""
+
+
+class Model(_Section):
+    """A model that clients can ask for."""
+
+    engine: EngineName
+    """Engine that serves it: llamacpp, ollama, vllm, custom, or one declared under `engines`."""
+    runtime: Runtime = Runtime.PODMAN
+    """`podman`: a container. `native`: a program on the host."""
+    task: Task = Task.GENERATE
+    """`generate`: chat and completions. `embed`: embeddings."""
+    source: Text | None = Field(default=None, examples=["/srv/models/qwen.gguf", "hf://Qwen/Qwen2.5-7B-Instruct"])
+    """Weights: a file or folder of the host (relative to this file), `hf://ORG/NAME`, `package://NAME` for weights
+    in a Python package, or the engine's own name of the model."""
+    image: Text | None = None
+    """Container image instead of the engine's."""
+    context: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Context length in tokens."""
+    parallel: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Requests served at once."""
+    gpus: Annotated[int, Field(strict=True, ge=0)] | list[Annotated[int, Field(strict=True, ge=0)] | Text] | None = None
+    """How many GPUs, or which, by index or UUID. Left out: one where the host has any."""
+    vram: Size | None = None
+    """Memory that the model takes, over all its GPUs."""
+    args: dict[Text, Scalar | list[Scalar]] | list[Text] = Field(default_factory=dict)
+    """More arguments of the engine: `max-num-seqs: 64` becomes `--max-num-seqs 64`, `true` a bare flag; or a list of
+    words, given as they are."""
+    env: dict[Text, Text] = Field(default_factory=dict)
+    """More environment of the server."""
+    aliases: list[ModelName] = Field(default_factory=list)
+    """Other names that clients may use."""
+    port: Port | None = None
+    """Loopback port of the server. Left out, one is chosen that stays the same while the name does."""
+    egress: Annotated[bool, Field(strict=True)] | None = None
+    """Whether the container may open connections to the outside. Left out: only where it fetches its weights."""
+    start_timeout: Duration = 600.0
+    """How long the server may take until it is ready; `10m` when left out."""
+
+
+class Config(_Section):
+    """A `modelgrid.yaml`."""
+
+    version: Literal[1]
+    """Version of this language."""
+    target: Target | None = None
+    gateway: Gateway = Field(default_factory=Gateway)
+    network: Network = Field(default_factory=Network)
+    engines: dict[EngineName, Engine] = Field(default_factory=dict)
+    models: dict[ModelName, Model] = Field(default_factory=dict)

@@ -1,0 +1,106 @@
+"""Faults and warnings with their place in the file, collected first and reported together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Where in the data: keys and list indices from the top, as pydantic's ``loc`` has them.
+Path: TypeAlias = tuple[str | int, ...]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+
+def format_path(path: Path) -> str:
+    """Write *path* as ``$.models["llama3:8b"].aliases[0]``: keys that need quotes get them."""
+    text = "$"
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.match(step):
+            text += f".{step}"
+        else:
+            escaped = step.replace("\\", "\\\\").replace('"', '\\"')
+            text += f'["{escaped}"]'
+    return text
+
+
+class Severity(Enum):
+    """How much a diagnostic weighs: an error stops the pipeline, a warning does so under ``--strict``."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A place in a text file: *line* and *column* count from 1, *length* is in characters, at least 1."""
+
+    file: str
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One fault or warning.
+
+    Attributes:
+        code: stable, ``MG`` and four digits; what ``modelgrid explain`` and SARIF name it by.
+        message: what is wrong, with the value that was found.
+        path: where in the data.
+        location: where in the text; none only when the fault has no place (an empty file).
+        hint: the way out, apart from the message.
+    """
+
+    code: str
+    message: str
+    path: Path = ()
+    location: Location | None = None
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All diagnostics of a stage, in the order of the file."""
+
+    diagnostics: tuple[Diagnostic, ...] = field(default=())
+
+    @classmethod
+    def of(cls, diagnostics: Iterable[Diagnostic]) -> Report:
+        """Sort *diagnostics* by their place; those without one come first."""
+
+        def place(diagnostic: Diagnostic) -> tuple[int, int, str]:
+            location = diagnostic.location
+            return (location.line, location.column, diagnostic.code) if location else (0, 0, diagnostic.code)
+
+        return cls(tuple(sorted(diagnostics, key=place)))
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that stop the pipeline."""
+        return tuple(item for item in self.diagnostics if item.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that stop it only under ``--strict``."""
+        return tuple(item for item in self.diagnostics if item.severity is Severity.WARNING)
+
+    def __add__(self, other: Report) -> Report:
+        return Report.of((*self.diagnostics, *other.diagnostics))
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self.diagnostics)
+
+    def __bool__(self) -> bool:
+        return bool(self.diagnostics)

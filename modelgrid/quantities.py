@@ -1,0 +1,56 @@
+"""Sizes and durations as people write them: ``8GiB``, ``15m``."""
+
+from __future__ import annotations
+
+import re
+
+_SIZE_UNITS = {
+    "B": 1,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "TB": 1000**4,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+    "TiB": 1024**4,
+}
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)\Z", re.ASCII)
+_DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+\Z", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Read a size with its unit into bytes.
+
+    Units are those of IEC 80000-13 (``KiB`` … ``TiB``) and SI (``kB`` … ``TB``).
+
+    Raises:
+        ValueError: *text* is no size; the message names the form that is wanted.
+    """
+    match = _SIZE.match(text)
+    if match is None or match[2] not in _SIZE_UNITS:
+        raise ValueError(f"{text!r} is not a size; write a number and a unit, like 8GiB or 512MiB")
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def format_size(size: int) -> str:
+    """Write *size* bytes in the largest binary unit that keeps it readable: ``7.5GiB``."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.4g}{unit}"
+        value /= 1024
+    return f"{value:.4g}TiB"
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration such as ``90s``, ``15m`` or ``1h30m`` into seconds.
+
+    Raises:
+        ValueError: *text* is no duration; the message names the form that is wanted.
+    """
+    if not _DURATION.match(text):
+        raise ValueError(f"{text!r} is not a duration; write a number and a unit, like 90s, 15m or 1h30m")
+    return sum(int(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
