@@ -114,12 +114,17 @@ class Process:
         argv: the program by absolute path, then its arguments.
         devices: device nodes that the service may open (``char-nvidia*`` as systemd.resource-control(5)
             has it); empty closes all but the pseudo devices.
-        state_directory: name below the state root that the program may write to; empty for none.
+        state_directory: folder below the state root (/var/lib, or $XDG_STATE_HOME of a user) that the program
+            may write to, ``modelgrid/llama3``; empty for none.
+        egress: whether the program may open connections beyond this host (to fetch its weights).
+        after_start: argv run on the host, in the service's environment, before the unit counts as started.
     """
 
     argv: tuple[str, ...]
     devices: tuple[str, ...] = ()
     state_directory: str = ""
+    egress: bool = False
+    after_start: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,11 @@ class ModelService:
     def unit(self) -> str:
         """Name of the systemd service, made by quadlet from a ``.container`` or written as it is."""
         return f"modelgrid-model-{self.slug}.service"
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the server is a container on the internal network."""
+        return isinstance(self.launch, Container) and isinstance(self.launch.attachment, Isolated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class Task(str, Enum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Target(_Section):
@@ -112,6 +112,8 @@ class Engine(_Section):
     """Program on the host, for `runtime: native`: a name on its PATH or an absolute path."""
     port: Port | None = None
     """Port that the server listens on inside its container."""
+    entrypoint: Text | None = None
+    """Program in the container instead of the image's entrypoint."""
     command: list[Text] | None = None
     """Arguments. `{model}`, `{source}`, `{host}` and `{port}` are filled in."""
     env: dict[Text, Text] = Field(default_factory=dict)

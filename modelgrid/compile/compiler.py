@@ -1,0 +1,239 @@
+"""Compiles a configuration: pairs models with engines, gives them GPUs and addresses, resolves every default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_ports
+from modelgrid.compile.engines import resolve_engines
+from modelgrid.compile.names import slug
+from modelgrid.compile.placement import GpuRequest, Placement, place
+from modelgrid.compile.servers import Place, ServerFault, Wanted, build_server, wanted
+from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
+from modelgrid.ir import (
+    ApiKey,
+    Deployment,
+    Endpoint,
+    GatewayService,
+    Health,
+    ModelService,
+    Network,
+    Origin,
+    Scope,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import PurePath
+
+    from modelgrid.config.schema import Config
+    from modelgrid.engines import Engine
+    from modelgrid.host.facts import HostFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What compiling depends on beside the configuration.
+
+    Attributes:
+        facts: the target host.
+        scope: whose systemd shall own the units.
+        engines: the built-in engines by name.
+        base: folder that relative paths of the configuration start from, absolute.
+        cache: folder where weights that a Python package carries are unpacked, absolute.
+        state_root: folder below which native servers keep state, absolute; /var/lib for the system.
+        locate: the place in the text of a path of the configuration.
+    """
+
+    facts: HostFacts
+    scope: Scope
+    engines: Mapping[str, Engine]
+    base: PurePath
+    cache: PurePath
+    state_root: PurePath
+    locate: Callable[[Path], Location | None]
+
+
+def compile_config(config: Config, context: Context) -> tuple[Deployment | None, Report]:
+    """Return the Deployment of *config* on the host of *context*; none when the report holds an error.
+
+    The same arguments give an equal Deployment: nothing else is read. All faults are collected.
+    """
+    run = _Compiler(config, context)
+    wants = run.pair()
+    placement = run.place(wants)
+    endpoints = run.address(wants)
+    models = run.build(wants, placement, endpoints)
+    report = Report.of(run.diagnostics)
+    if report.errors:
+        return None, report
+    return run.deployment(models), report
+
+
+class _Compiler:
+    """The steps of one run. Each reports its faults and goes on with what is sound."""
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.config = config
+        self.context = context
+        self.diagnostics: list[Diagnostic] = []
+
+    def pair(self) -> dict[str, Wanted]:
+        """Pair each model with its engine, in the order of the file."""
+        engines = resolve_engines(self.context.engines, self.config.engines)
+        wants: dict[str, Wanted] = {}
+        by_slug: dict[str, str] = {}
+        for name, model in self.config.models.items():
+            other = by_slug.setdefault(slug(name), name)
+            if other != name:
+                self._fault("MG4003", f"{name} and {other} get the same unit name", ("models", name))
+                continue
+            try:
+                wants[name] = wanted(
+                    name,
+                    slug(name),
+                    model,
+                    engines[model.engine],
+                    isolable=self.context.scope is Scope.SYSTEM,
+                )
+            except ServerFault as fault:
+                self._server_fault(name, fault)
+        return wants
+
+    def place(self, wants: Mapping[str, Wanted]) -> Placement:
+        """Give the models their GPUs."""
+        gpus = self.context.facts.gpus
+        requests = []
+        for name, want in wants.items():
+            asked = want.model.gpus
+            if isinstance(asked, list):
+                requests.append(GpuRequest(model=name, count=len(asked), pins=tuple(asked), memory=want.model.vram))
+            elif count := min(1, len(gpus)) if asked is None else asked:
+                requests.append(GpuRequest(model=name, count=count, memory=want.model.vram))
+        placement = place([request for request in requests if request.count], gpus)
+        for fault in placement.faults:
+            if fault.unknown_gpu:
+                hint = "`modelgrid gpu list` shows the GPUs of this host"
+                self._fault("MG4002", fault.message, ("models", fault.model, "gpus"), hint=hint)
+            else:
+                hint = "take a smaller model, or give it another GPU"
+                self._fault("MG4001", fault.message, ("models", fault.model, "vram"), hint=hint)
+        return placement
+
+    def address(self, wants: Mapping[str, Wanted]) -> Mapping[str, Endpoint]:
+        """Say where each server is reached: at an address of its own, or at a port of the loopback."""
+        isolated = [name for name, want in wants.items() if want.isolated]
+        explicit = {name: want.model.port for name, want in wants.items() if want.model.port is not None}
+        for name in isolated:
+            if explicit.pop(name, None) is not None:
+                self._fault(
+                    "MG4007",
+                    f"port has no effect: the container of {name} is reached at an address of its own",
+                    ("models", name, "port"),
+                    hint="leave it out, or set egress: true",
+                    severity=Severity.WARNING,
+                )
+        free = [name for name, want in wants.items() if not want.isolated and name not in explicit]
+        taken = {*explicit.values(), parse_listen(self.config.gateway.listen).port}
+        try:
+            ports = explicit | assign_ports(free, taken)
+            addresses = assign_addresses(isolated, self.config.network.subnet)
+        except NoRoomError as error:
+            self._fault("MG4004", f"too many models: {error}", ("network",), hint="use a larger subnet")
+            return {}
+        endpoints = {name: Endpoint(host="127.0.0.1", port=port) for name, port in ports.items()}
+        for name, address in addresses.items():
+            endpoints[name] = Endpoint(host=address, port=wants[name].engine.port)
+        return endpoints
+
+    def build(
+        self, wants: Mapping[str, Wanted], placement: Placement, endpoints: Mapping[str, Endpoint]
+    ) -> tuple[ModelService, ...]:
+        """Resolve each model that has a place into its service, sorted by name."""
+        models = []
+        for name in sorted(wants.keys() & endpoints.keys()):
+            try:
+                models.append(self._model(wants[name], placement, endpoints[name]))
+            except ServerFault as fault:
+                self._server_fault(name, fault)
+        return tuple(models)
+
+    def deployment(self, models: tuple[ModelService, ...]) -> Deployment:
+        """Put the parts together."""
+        context, gateway = self.context, self.config.gateway
+        isolated = any(model.isolated for model in models)
+        keys = [ApiKey(name=key.name, sha256=key.sha256, models=tuple(key.models)) for key in gateway.keys]
+        subnet = IPv4Network(self.config.network.subnet)
+        return Deployment(
+            scope=context.scope,
+            gateway=GatewayService(
+                listen=parse_listen(gateway.listen),
+                python=context.facts.python,
+                keys=tuple(sorted(keys, key=lambda key: key.name)),
+                max_body=gateway.max_body,
+                origin=self._origin(("gateway",)),
+            ),
+            models=models,
+            network=Network(subnet=str(subnet), gateway=str(subnet[1])) if isolated else None,
+            podman=context.facts.podman or (),
+            systemd=context.facts.systemd or 0,
+        )
+
+    def _model(self, want: Wanted, placement: Placement, endpoint: Endpoint) -> ModelService:
+        context, model, engine = self.context, want.model, want.engine
+        claims = placement.claims.get(want.name, ())
+        by_uuid = {gpu.uuid: gpu for gpu in context.facts.gpus}
+        server = build_server(
+            want,
+            Place(
+                endpoint=endpoint,
+                gpus=tuple(by_uuid[claim.uuid] for claim in claims),
+                claim=claims[0].memory if claims else 0,
+                facts=context.facts,
+                base=context.base,
+                cache=context.cache,
+                state=context.state_root / "modelgrid" / want.slug,
+            ),
+        )
+        return ModelService(
+            name=want.name,
+            slug=want.slug,
+            engine=engine.name,
+            aliases=tuple(sorted(model.aliases)),
+            upstream_model=want.upstream_model,
+            launch=server.launch,
+            endpoint=endpoint,
+            health=Health(path=engine.health.path, start_timeout=model.start_timeout),
+            apis=tuple(sorted(engine.tasks[model.task.value].apis)),
+            environment=server.environment,
+            claims=claims,
+            origin=self._origin(("models", want.name)),
+        )
+
+    def _origin(self, path: Path) -> Origin:
+        return Origin(path=format_path(path), location=self.context.locate(path))
+
+    def _server_fault(self, name: str, fault: ServerFault) -> None:
+        self._fault(fault.code, fault.message, ("models", name, fault.field), hint=fault.hint)
+
+    def _fault(
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        location = self.context.locate(path)
+        self.diagnostics.append(
+            Diagnostic(code=code, message=message, path=path, location=location, hint=hint, severity=severity)
+        )
+
+
+def parse_listen(text: str) -> Endpoint:
+    """Split ``127.0.0.1:8080`` or ``[::1]:8080``, which ``check`` has found to be well formed."""
+    host, _, port = text.rpartition(":")
+    return Endpoint(host=host.removeprefix("[").removesuffix("]"), port=int(port))

@@ -1,0 +1,111 @@
+"""The built-in engines, as data: one YAML file each in ``catalogue/``, read into :class:`Engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  cattrs evaluates the annotations
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_CATALOGUE = Path(__file__).parent / "catalogue"
+
+#: The engine that those declared in the configuration start from.
+CUSTOM = "custom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What something adds to a server's start: arguments and environment, with placeholders."""
+
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskData:
+    """What a task adds to the arguments, and the API paths that the engine then serves."""
+
+    command: tuple[str, ...] = ()
+    apis: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthData:
+    """*path* answers 200 when the server is ready; *command* asks the same inside the container."""
+
+    path: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeData:
+    """A podman volume; ``{slug}`` in *name* makes it the model's own."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A model server as the catalogue describes it.
+
+    Placeholders in texts: ``{model}`` the name that clients ask for, ``{source}`` the weights as the server
+    sees them, ``{host}`` and ``{port}`` where it listens, ``{state}`` its folder on the host (native only),
+    ``{slug}`` the name as unit names have it, ``{value}`` the value of an option.
+
+    Attributes:
+        images: container image by vendor (``nvidia``, ``amd``, ``intel``, ``cpu``).
+        entrypoint: replaces the image's own; empty keeps it.
+        program: program on a host's PATH, or an absolute path; empty where there is none.
+        native_command: arguments that the program needs before *command* and the image's entrypoint has.
+        embedded: module that can stand in for *program* on a host that lacks it.
+        sources: kinds of ``source`` that it takes: path, package, repository, name; none: it needs no source.
+        fetches: those of *sources* that the server gets from the network itself.
+        command: arguments.
+        environment: in the container and on the host; *environment_native* on the host only.
+        options: what fields of a model add: context, parallel, gpus, tensor_parallel, memory_share.
+        tasks: by name: generate, embed.
+        after_start: argv run before the server counts as started.
+        shm_size: bytes of /dev/shm; 0 leaves podman's default.
+    """
+
+    name: str
+    description: str
+    images: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: str = ""
+    port: int
+    program: str = ""
+    native_command: tuple[str, ...] = ()
+    embedded: str = ""
+    sources: tuple[str, ...]
+    fetches: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    environment_native: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Words] = field(default_factory=dict)
+    tasks: Mapping[str, TaskData]
+    health: HealthData
+    volumes: tuple[VolumeData, ...] = ()
+    after_start: tuple[str, ...] = ()
+    shm_size: int = 0
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Return the names of the built-in engines, sorted, without reading their files."""
+    return tuple(sorted(path.stem for path in _CATALOGUE.glob("*.yaml")))
+
+
+def builtin_engines() -> dict[str, Engine]:
+    """Read the catalogue.
+
+    A file that does not fit :class:`Engine` is a fault of ours and raises as it is; a test reads them all.
+    """
+    import yaml  # noqa: PLC0415  names alone are enough for `check`
+    from cattrs import Converter  # noqa: PLC0415  the import costs 50 ms
+
+    converter = Converter(forbid_extra_keys=True)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    engines = {}
+    for name in builtin_names():
+        data = yaml.load((_CATALOGUE / f"{name}.yaml").read_text(encoding="utf-8"), loader)  # noqa: S506  safe loader
+        engines[name] = converter.structure({"name": name, **data}, Engine)
+    return engines

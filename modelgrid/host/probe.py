@@ -1,0 +1,97 @@
+"""Reads the facts of the host it runs on. The only import of pynvml."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.host.facts import Gpu, HostFacts, Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def probe(programs: Iterable[str]) -> HostFacts:
+    """Read this host's facts. *programs* are the names of engine programs to look for on the PATH."""
+    os_release = _os_release()
+    return HostFacts(
+        system=platform.system().lower(),
+        distribution=os_release.get("ID", ""),
+        distribution_version=os_release.get("VERSION_ID", ""),
+        arch=_machine(),
+        podman=_podman_version(),
+        systemd=_systemd_version(),
+        python=sys.executable,
+        programs=tuple((name, path) for name in sorted(set(programs)) if (path := shutil.which(name))),
+        embedded_llama=importlib.util.find_spec("xllamacpp") is not None,
+        gpus=nvidia_gpus(),
+    )
+
+
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """Return the NVIDIA GPUs that NVML lists; none where there is no driver."""
+    import pynvml  # noqa: PLC0415  most commands need no GPU
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        return tuple(_nvidia_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _nvidia_gpu(pynvml: object, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)  # type: ignore[attr-defined]  # pynvml has no stubs
+    return Gpu(
+        index=index,
+        uuid=pynvml.nvmlDeviceGetUUID(handle),  # type: ignore[attr-defined]  # the same
+        name=pynvml.nvmlDeviceGetName(handle),  # type: ignore[attr-defined]  # the same
+        memory=pynvml.nvmlDeviceGetMemoryInfo(handle).total,  # type: ignore[attr-defined]  # the same
+        vendor=Vendor.NVIDIA,
+    )
+
+
+def _machine() -> str:
+    machine = platform.machine()
+    # Windows and macOS have their own words for what Linux calls x86_64 and aarch64
+    return {"AMD64": "x86_64", "arm64": "aarch64", "ARM64": "aarch64"}.get(machine, machine)
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _podman_version() -> tuple[int, ...] | None:
+    return version_numbers(_output("podman", "--version"))
+
+
+def _systemd_version() -> int | None:
+    # the folder is how sd_booted(3) tells; a systemctl on a host that was booted otherwise is no systemd
+    if not Path("/run/systemd/system").is_dir():
+        return None
+    numbers = version_numbers(_output("systemctl", "--version"))
+    return numbers[0] if numbers else None
+
+
+def version_numbers(text: str) -> tuple[int, ...] | None:
+    """Return the first dotted number of *text*, ``podman version 5.4.2`` as ``(5, 4, 2)``; none without one."""
+    match = re.search(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in match[0].split(".")) if match else None
+
+
+def _output(*argv: str) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
