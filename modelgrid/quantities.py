@@ -39,9 +39,9 @@ def format_size(size: int) -> str:
     """Write *size* bytes in the largest binary unit that keeps it readable: ``7.5GiB``."""
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
+        if value < _SIZE_UNITS["KiB"]:
             return f"{value:.4g}{unit}"
-        value /= 1024
+        value /= _SIZE_UNITS["KiB"]
     return f"{value:.4g}TiB"
 
 

@@ -10,7 +10,7 @@ from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_po
 from modelgrid.compile.engines import resolve_engines
 from modelgrid.compile.names import slug
 from modelgrid.compile.placement import GpuRequest, Placement, place
-from modelgrid.compile.servers import Place, ServerFault, Wanted, build_server, wanted
+from modelgrid.compile.servers import Place, ServerError, Wanted, build_server, wanted
 from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
 from modelgrid.ir import (
     ApiKey,
@@ -98,7 +98,7 @@ class _Compiler:
                     engines[model.engine],
                     isolable=self.context.scope is Scope.SYSTEM,
                 )
-            except ServerFault as fault:
+            except ServerError as fault:
                 self._server_fault(name, fault)
         return wants
 
@@ -156,7 +156,7 @@ class _Compiler:
         for name in sorted(wants.keys() & endpoints.keys()):
             try:
                 models.append(self._model(wants[name], placement, endpoints[name]))
-            except ServerFault as fault:
+            except ServerError as fault:
                 self._server_fault(name, fault)
         return tuple(models)
 
@@ -215,7 +215,7 @@ class _Compiler:
     def _origin(self, path: Path) -> Origin:
         return Origin(path=format_path(path), location=self.context.locate(path))
 
-    def _server_fault(self, name: str, fault: ServerFault) -> None:
+    def _server_fault(self, name: str, fault: ServerError) -> None:
         self._fault(fault.code, fault.message, ("models", name, fault.field), hint=fault.hint)
 
     def _fault(

@@ -32,7 +32,7 @@ _DEVICE_NODES = {
 }
 
 
-class ServerFault(Exception):
+class ServerError(Exception):
     """This model cannot be served so. *field* of the model is at fault."""
 
     def __init__(self, code: str, message: str, field: str, hint: str) -> None:
@@ -72,7 +72,7 @@ def wanted(name: str, slug: str, model: Model, engine: Engine, *, isolable: bool
     """Pair *model* with *engine*. *isolable*: whether the scope has an internal network.
 
     Raises:
-        ServerFault: the engine does not take such a source or task.
+        ServerError: the engine does not take such a source or task.
     """
     text = model.source
     if text is None and "name" in engine.sources and "none" not in engine.sources:
@@ -82,9 +82,9 @@ def wanted(name: str, slug: str, model: Model, engine: Engine, *, isolable: bool
     if kind not in engine.sources:
         wants = " or ".join(sorted(set(engine.sources) - {"none"}))
         found = f"the source {text!r} is a {kind}" if source is not None else "no source is given"
-        raise ServerFault("MG4006", f"{engine.name} needs a {wants}, and {found}", "source", f"give a {wants}")
+        raise ServerError("MG4006", f"{engine.name} needs a {wants}, and {found}", "source", f"give a {wants}")
     if model.task.value not in engine.tasks:
-        raise ServerFault("MG4006", f"{engine.name} does not serve {model.task.value}", "task", "use another engine")
+        raise ServerError("MG4006", f"{engine.name} does not serve {model.task.value}", "task", "use another engine")
     fetches = kind in engine.fetches
     egress = fetches if model.egress is None else model.egress
     isolated = isolable and model.runtime is Runtime.PODMAN and not egress
@@ -116,7 +116,7 @@ def build_server(want: Wanted, at: Place) -> Server:
     """Fill in the engine's words.
 
     Raises:
-        ServerFault: the engine has no image for the host's GPUs, or no program on it.
+        ServerError: the engine has no image for the host's GPUs, or no program on it.
     """
     if want.model.runtime is Runtime.PODMAN:
         return _container(want, at)
@@ -129,7 +129,7 @@ def _container(want: Wanted, at: Place) -> Server:
     image = model.image or engine.images.get(vendor.value)
     if image is None:
         known = ", ".join(sorted(engine.images)) or "none"
-        raise ServerFault(
+        raise ServerError(
             "MG4006",
             f"{engine.name} has no image for {vendor.value}, only for: {known}",
             "engine",
@@ -182,14 +182,14 @@ def _program(engine: Engine, facts: HostFacts) -> tuple[str, ...]:
     if engine.embedded and facts.embedded_llama:
         return (facts.python, "-m", engine.embedded)
     if not engine.program:
-        raise ServerFault(
+        raise ServerError(
             "MG4005",
             f"{engine.name} names no program to run on the host",
             "runtime",
             f"set `program` under engines.{engine.name}, or use runtime: podman",
         )
     alternative = ", or `pip install 'modelgrid[local]'` for the embedded one" if engine.embedded else ""
-    raise ServerFault(
+    raise ServerError(
         "MG4005",
         f"the host has no program {engine.program} on its PATH",
         "runtime",
@@ -263,7 +263,7 @@ def _cdi_name(gpu: Gpu) -> str:
         case Vendor.AMD:
             return f"amd.com/gpu={gpu.index}"
         case Vendor.INTEL | Vendor.CPU:
-            raise ServerFault(
+            raise ServerError(
                 "MG4006",
                 f"containers get GPUs by CDI name, and none is known for {gpu.vendor.value}",
                 "gpus",

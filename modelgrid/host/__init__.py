@@ -1,0 +1,1 @@
+"""The host: its facts, and how they are read."""
