@@ -1,0 +1,1 @@
+"""ModelGrid's tests."""

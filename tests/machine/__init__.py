@@ -1,0 +1,1 @@
+"""Real machines for tests: Debian root file systems, booted with systemd as PID 1 by systemd-nspawn."""

@@ -1,0 +1,86 @@
+"""The real tools of Debian's suites, run on folders of files without booting anything.
+
+The first call for a suite builds its root file system (30 s), later ones take less than 0.1 s. A test that uses them
+is marked ``tools``; where root or mmdebstrap is missing it is skipped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.machine.overlay import Result, run_in_root
+from tests.machine.rootfs import SUITES, host_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+__all__ = ["SUITES", "Result", "quadlet_generator", "systemd_analyze_security", "systemd_analyze_verify"]
+
+#: Where the programs that our units start are on a host; `systemd-analyze verify` wants them there.
+PROGRAMS = ("/usr/local/bin/modelgrid", "/opt/modelgrid/bin/modelgrid")
+
+QUADLET = "/usr/libexec/podman/quadlet"
+QUADLETS = "/etc/containers/systemd"
+UNITS = "/etc/systemd/system"
+GENERATED = "/run/systemd/generator"
+
+
+def quadlet_generator(suite: str, *, user: bool = False) -> Callable[[Path], Result]:
+    """The quadlet generator of *suite*'s podman, as a function of a folder of quadlets.
+
+    It does not write: stdout has every generated unit after a line ``---NAME.service---``, stderr what the generator
+    says about the files. *user* makes it the generator of a user's manager. The folder is looked through recursively
+    and is at ``/etc/containers/systemd`` for the generator, as on a host.
+    """
+    argv = [QUADLET, "-dryrun", *(["-user"] if user else [])]
+
+    def generate(folder: Path) -> Result:
+        return run_in_root([host_root(suite)], argv, folders={QUADLETS: folder}, env={"QUADLET_UNIT_DIRS": QUADLETS})
+
+    return generate
+
+
+def systemd_analyze_verify(
+    suite: str, units: Path, *, quadlets: Path | None = None, executables: Sequence[str] = PROGRAMS
+) -> Result:
+    """What *suite*'s ``systemd-analyze verify`` says about each unit in the folder *units*.
+
+    *quadlets* is a folder of quadlets; the units that the suite's generator makes of them are there too and verified
+    with the others. *executables* are programs that the host is to have. systemd-analyze ends with 0 after most
+    faults (an unknown key, say): a clean result is one with nothing in stdout and stderr.
+    """
+    folders = {UNITS: units}
+    generate = ""
+    if quadlets is not None:
+        folders[QUADLETS] = quadlets
+        # what the generator says is quadlet_generator's business; a unit that it did not make is missed by verify
+        generate = f"mkdir -p {GENERATED}; QUADLET_UNIT_DIRS={QUADLETS} {QUADLET} {GENERATED} 2>/dev/null\n"
+    # the host's own units are verified only as far as ours pull them in
+    script = f"""
+shopt -s nullglob
+{generate}exec systemd-analyze verify --man=no {_unit_patterns(UNITS)} {_unit_patterns(GENERATED)}
+"""
+    return run_in_root([host_root(suite)], ["bash", "-c", script], folders=folders, executables=executables)
+
+
+def systemd_analyze_security(suite: str, unit: Path, *, threshold: int) -> Result:
+    """What *suite*'s ``systemd-analyze security`` says about the unit file *unit*, without the manager.
+
+    Its return code is not 0 when the overall exposure, times ten, is above *threshold* (15 for an exposure of 1.5);
+    the last line of stdout says the exposure.
+    """
+    argv = [
+        "systemd-analyze",
+        "security",
+        "--offline=yes",
+        f"--threshold={threshold}",
+        "--no-pager",
+        f"{UNITS}/{unit.name}",
+    ]
+    return run_in_root([host_root(suite)], argv, folders={UNITS: unit.parent})
+
+
+def _unit_patterns(folder: str) -> str:
+    """Shell patterns for the units that lie directly in *folder*."""
+    return " ".join(f"{folder}/*.{kind}" for kind in ("service", "target", "socket", "timer", "path", "slice"))
