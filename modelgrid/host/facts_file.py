@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 
-def dump_facts(facts: HostFacts) -> str:
-    """Write *facts* as YAML, versions as text and sizes with units."""
-    import yaml  # noqa: PLC0415  only two commands write facts
-
+def facts_data(facts: HostFacts) -> dict[str, Any]:
+    """Return *facts* as plain values, versions as text and sizes with units."""
     data: dict[str, Any] = {"facts_version": FACTS_VERSION, **_converter().unstructure(facts)}
     data["podman"] = ".".join(map(str, facts.podman)) if facts.podman else None
     data["programs"] = dict(facts.programs)
     for gpu, written in zip(facts.gpus, data["gpus"], strict=True):
         exact = format_size(gpu.memory)
         written["memory"] = exact if parse_size(exact) == gpu.memory else f"{gpu.memory}B"
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return data
+
+
+def dump_facts(facts: HostFacts) -> str:
+    """Write *facts* as YAML."""
+    import yaml  # noqa: PLC0415  only two commands write facts
+
+    return yaml.safe_dump(facts_data(facts), sort_keys=False, allow_unicode=True)
 
 
 def load_facts(text: str, *, file: str) -> HostFacts:

@@ -1,0 +1,48 @@
+"""``config show`` and ``config init``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.cli.output import note, result, result_json
+from modelgrid.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Print the configuration with every default filled in, as YAML or JSON."""
+    from modelgrid.cli.pipeline import check_file  # noqa: PLC0415  imports of one command only
+
+    data = check_file(options.file).config.model_dump(mode="json", exclude_none=True)
+    if options.json:
+        result_json(data)
+        return 0
+    import yaml  # noqa: PLC0415  imports of one command only
+
+    result(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    return 0
+
+
+def run_init(options: argparse.Namespace) -> int:
+    """Write a first configuration, fit for this host; never over an existing file."""
+    from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  imports of one command only
+    from modelgrid.resources import read_template  # noqa: PLC0415  the same
+
+    path = Path(options.file)
+    facts = probe_host()
+    name = "container" if facts.podman else "native"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(read_template(f"config/{name}.yaml"))
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already", hint="give another name, or edit it") from error
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    note(f"wrote {path}; next: edit it, then `modelgrid check {path}`")
+    if sys.platform != "linux" or not facts.systemd:
+        note(f"this host has no systemd: run it in the foreground with `modelgrid up {path}`")
+    return 0

@@ -1,0 +1,48 @@
+"""``gateway`` and ``key``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.cli.output import note, result, result_json
+from modelgrid.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run_gateway(options: argparse.Namespace) -> int:
+    """Serve a manifest until SIGTERM or Ctrl-C."""
+    from modelgrid.gateway.serve import serve  # noqa: PLC0415  no other command serves
+
+    host, port = _host_and_port(options.listen)
+    keys = Path(options.keys) if options.keys else None
+    serve(manifest=Path(options.manifest), keys=keys, host=host, port=port)
+    return 0
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit():
+        raise UsageError(f"--listen {text} is not HOST:PORT", hint="write it like 127.0.0.1:8080 or [::1]:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def run_key_new(options: argparse.Namespace) -> int:
+    """Make a key; print it and the entry for the file, which holds only its hash."""
+    from modelgrid.keys import new_key  # noqa: PLC0415  imports of one command only
+
+    key, digest = new_key()
+    models = options.model or ["*"]
+    if options.json:
+        result_json({"key": key, "entry": {"name": options.name, "sha256": digest, "models": models}})
+        return 0
+    note("The key, shown this once; give it to the client:")
+    result(key)
+    note("The entry for gateway.keys in your configuration:")
+    # JSON strings are YAML strings, whatever the name holds
+    import json  # noqa: PLC0415  imports of one command only
+
+    note(f"    - name: {json.dumps(options.name)}\n      sha256: {digest}\n      models: {json.dumps(models)}")
+    return 0

@@ -1,0 +1,51 @@
+"""Runs one command and turns what it raises into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from modelgrid.cli.output import note, use_colour
+from modelgrid.cli.parser import build_parser
+from modelgrid.errors import ConfigError, InternalError, ModelGridError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Exit code of a process that Ctrl-C ended: 128 and the number of SIGINT.
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments* (those of the process when none are given) and return the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ModelGridError as error:
+        if options.debug:
+            raise
+        report_error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader of our output has gone, as `| head` does; the flush at exit must not fail again
+        sys.stdout = None  # type: ignore[assignment]  # the documented way to keep the interpreter quiet
+        return 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:
+        if options.debug:
+            raise
+        report_error(InternalError(f"{type(error).__name__}: {error}", hint="run it with --debug and report what it shows"))
+        return InternalError.exit_code
+    return code
+
+
+def report_error(error: ModelGridError) -> None:
+    """Print *error* with every fault that it collected."""
+    if isinstance(error, ConfigError) and error.report is not None:
+        from modelgrid.cli.pipeline import print_report  # noqa: PLC0415  only on a fault
+
+        print_report(error.report, colour=use_colour())
+    note(f"modelgrid: {error.message}")
+    if error.hint:
+        note(f"hint: {error.hint}")

@@ -1,0 +1,39 @@
+"""Printing: the result of a command on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def result(text: str = "") -> None:
+    """Print one line or block of a command's result."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def result_json(value: Any) -> None:
+    """Print a result for tools."""
+    result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Print progress, a warning or an explanation."""
+    sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stderr.flush()
+
+
+def use_colour(stream: TextIO | None = None) -> bool:
+    """Say whether *stream* (stderr) shall have colour: a terminal, and NO_COLOR (no-color.org) is not set."""
+    return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR")
+
+
+def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> str:
+    """Lay *rows* out in columns under *header*, two spaces apart."""
+    lines = [tuple(header), *(tuple(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)

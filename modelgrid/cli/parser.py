@@ -1,0 +1,198 @@
+"""The grammar of the command line. Commands name their function as text, so that each start imports only its own."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from modelgrid import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_FILE = "modelgrid.yaml"
+
+_EPILOG = """\
+exit codes:
+  0   done; `plan`: nothing to do
+  1   the configuration is at fault
+  2   `plan`: there are changes; every other command: it was called wrongly
+  3   the host cannot do what was asked
+  70  a fault in ModelGrid
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the namespace that it makes has ``run``, the command's function, and ``debug``."""
+    parser = argparse.ArgumentParser(
+        prog="modelgrid",
+        description="Compile modelgrid.yaml into systemd units, podman quadlets and a gateway, and apply them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"modelgrid {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _compiling(commands)
+    _applying(commands)
+    _running(commands)
+    _asking(commands)
+    return parser
+
+
+def _late(target: str) -> Callable[[argparse.Namespace], int]:
+    """Return a function that imports ``module:function`` of this package when it is called."""
+    module, _, function = target.partition(":")
+
+    def run(options: argparse.Namespace) -> int:
+        command: Callable[[argparse.Namespace], int] = getattr(import_module(f"modelgrid.cli.{module}"), function)
+        return command(options)
+
+    return run
+
+
+def _add(commands: Any, name: str, target: str, help_text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", allow_abbrev=False
+    )
+    command.set_defaults(run=_late(target))
+    return command
+
+
+def _group(commands: Any, name: str, help_text: str) -> Any:
+    group = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def _file(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", nargs="?", default=DEFAULT_FILE, metavar="FILE", help=f"the configuration ({DEFAULT_FILE}); - for stdin"
+    )
+
+
+def _facts(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--facts", metavar="FILE", help="facts of the target host, instead of the file's target")
+
+
+def _user(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--user", action="store_true", help="units of your own systemd instead of the system's")
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON for tools")
+
+
+def _strict(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--strict", action="store_true", help="fail on warnings too")
+
+
+def _compiling(commands: Any) -> None:
+    check = _add(commands, "check", "compiling:run_check", "find every fault of a configuration, and write nothing")
+    _file(check)
+    _facts(check)
+    _user(check)
+    _strict(check)
+    check.add_argument("--format", choices=("text", "json"), default="text", help="how faults are shown (text)")
+
+    compile_ = _add(commands, "compile", "compiling:run_compile", "write the units and the routing manifest to a folder")
+    _file(compile_)
+    compile_.add_argument("-o", "--output", required=True, metavar="DIR", help="new folder, or one that compile wrote")
+    _facts(compile_)
+    _user(compile_)
+    _strict(compile_)
+
+    facts = _add(commands, "facts", "host:run_facts", "print the facts of this host, for the target of a configuration")
+    _json(facts)
+
+    schema = _add(commands, "schema", "compiling:run_schema", "print a JSON schema")
+    schema.add_argument("name", nargs="?", choices=("modelgrid", "manifest"), default="modelgrid", help="which (modelgrid)")
+
+    explain = _add(commands, "explain", "compiling:run_explain", "say what an error code means and how to mend it")
+    explain.add_argument("code", metavar="CODE", help="for example MG2001")
+
+
+def _applying(commands: Any) -> None:
+    plan = _add(commands, "plan", "applying:run_plan", "show what apply would change, and why")
+    apply = _add(commands, "apply", "applying:run_apply", "make this host run the configuration")
+    for command in (plan, apply):
+        _file(command)
+        _user(command)
+        _strict(command)
+        _json(command)
+
+    rollback = _add(commands, "rollback", "applying:run_rollback", "bring an earlier generation back")
+    rollback.add_argument("generation", nargs="?", type=int, metavar="N", help="which (the one before)")
+    generations = _add(commands, "generations", "applying:run_generations", "list the generations on this host")
+    status = _add(commands, "status", "applying:run_status", "show the state of every unit")
+    destroy = _add(commands, "destroy", "applying:run_destroy", "stop and remove everything but weights and volumes")
+    for command in (rollback, generations, status, destroy):
+        _user(command)
+    for command in (generations, status):
+        _json(command)
+
+
+def _running(commands: Any) -> None:
+    up = _add(commands, "up", "up:run", "run the grid in the foreground, on any system, until Ctrl-C")
+    _file(up)
+    _strict(up)
+    up.add_argument("--ask", metavar="PROMPT", help="send one chat request when all is ready, and print the answer")
+    up.add_argument("--once", action="store_true", help="end after the answer")
+
+    gateway = _add(commands, "gateway", "gateway:run_gateway", "serve a compiled routing manifest (what the unit runs)")
+    gateway.add_argument("--manifest", required=True, metavar="FILE", help="routing.json of a compiled tree")
+    gateway.add_argument("--keys", metavar="FILE", help="keys.json (that of $CREDENTIALS_DIRECTORY)")
+    gateway.add_argument("--listen", required=True, metavar="HOST:PORT", help="address and port")
+
+    service = _group(commands, "service", "control the whole grid as one service")
+    for verb, text in (
+        ("enable", "start the grid at boot"),
+        ("disable", "do not start the grid at boot"),
+        ("start", "start the gateway and every model"),
+        ("stop", "stop the gateway and every model"),
+        ("restart", "restart the gateway and every model"),
+        ("status", "show the state of every unit"),
+        ("logs", "show the journal of the grid's units"),
+    ):
+        command = _add(service, verb, f"service:run_{verb}", text)
+        _user(command)
+        if verb == "status":
+            _json(command)
+        if verb == "logs":
+            _logs(command)
+
+    container = _group(commands, "container", "look at and control single models")
+    listing = _add(container, "list", "service:run_container_list", "list the models, their units and containers")
+    _json(listing)
+    _user(listing)
+    for verb, text in (("start", "start a model"), ("stop", "stop a model"), ("logs", "show the journal of a model")):
+        command = _add(container, verb, f"service:run_container_{verb}", text)
+        command.add_argument("model", metavar="MODEL", help="name or alias of the model")
+        _user(command)
+        if verb == "logs":
+            _logs(command)
+
+
+def _logs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-f", "--follow", action="store_true", help="go on as new lines come")
+    command.add_argument("-n", "--lines", type=int, default=50, metavar="N", help="how many lines (50)")
+
+
+def _asking(commands: Any) -> None:
+    key = _group(commands, "key", "API keys of the gateway")
+    new = _add(key, "new", "gateway:run_key_new", "make a key: it is shown once, the file gets its hash")
+    new.add_argument("name", metavar="NAME", help="name of the key, for logs")
+    new.add_argument("--model", action="append", metavar="PATTERN", help="model that it may ask for (*); may be repeated")
+    _json(new)
+
+    config = _group(commands, "config", "configuration files")
+    show = _add(config, "show", "config:run_show", "print a configuration with every default")
+    _file(show)
+    _json(show)
+    for parent in (commands, config):
+        init = _add(parent, "init", "config:run_init", "write a first configuration for this host")
+        init.add_argument("file", nargs="?", default=DEFAULT_FILE, metavar="FILE", help=f"new file ({DEFAULT_FILE})")
+
+    gpu = _group(commands, "gpu", "GPUs of this host")
+    _json(_add(gpu, "list", "host:run_gpu_list", "list the GPUs, their memory and CDI names"))
