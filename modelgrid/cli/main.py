@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        report_error(InternalError(f"{type(error).__name__}: {error}", hint="run it with --debug and report what it shows"))
+        report_error(
+            InternalError(f"{type(error).__name__}: {error}", hint="run it with --debug and report what it shows")
+        )
         return InternalError.exit_code
     return code
 

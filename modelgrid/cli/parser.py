@@ -96,7 +96,9 @@ def _compiling(commands: Any) -> None:
     _strict(check)
     check.add_argument("--format", choices=("text", "json"), default="text", help="how faults are shown (text)")
 
-    compile_ = _add(commands, "compile", "compiling:run_compile", "write the units and the routing manifest to a folder")
+    compile_ = _add(
+        commands, "compile", "compiling:run_compile", "write the units and the routing manifest to a folder"
+    )
     _file(compile_)
     compile_.add_argument("-o", "--output", required=True, metavar="DIR", help="new folder, or one that compile wrote")
     _facts(compile_)
@@ -107,7 +109,9 @@ def _compiling(commands: Any) -> None:
     _json(facts)
 
     schema = _add(commands, "schema", "compiling:run_schema", "print a JSON schema")
-    schema.add_argument("name", nargs="?", choices=("modelgrid", "manifest"), default="modelgrid", help="which (modelgrid)")
+    schema.add_argument(
+        "name", nargs="?", choices=("modelgrid", "manifest"), default="modelgrid", help="which (modelgrid)"
+    )
 
     explain = _add(commands, "explain", "compiling:run_explain", "say what an error code means and how to mend it")
     explain.add_argument("code", metavar="CODE", help="for example MG2001")
@@ -183,7 +187,9 @@ def _asking(commands: Any) -> None:
     key = _group(commands, "key", "API keys of the gateway")
     new = _add(key, "new", "gateway:run_key_new", "make a key: it is shown once, the file gets its hash")
     new.add_argument("name", metavar="NAME", help="name of the key, for logs")
-    new.add_argument("--model", action="append", metavar="PATTERN", help="model that it may ask for (*); may be repeated")
+    new.add_argument(
+        "--model", action="append", metavar="PATTERN", help="model that it may ask for (*); may be repeated"
+    )
     _json(new)
 
     config = _group(commands, "config", "configuration files")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelgrid.compile.engines import extra_arguments, fill, fill_all
 from modelgrid.config.schema import Runtime
 from modelgrid.engines import Words
+from modelgrid.errors import ConfigError
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
 from modelgrid.ir import Container, Isolated, Mount, Process, Published, Volume
 from modelgrid.models.sources import SourceKind, package_path, parse_source
@@ -77,7 +78,10 @@ def wanted(name: str, slug: str, model: Model, engine: Engine, *, isolable: bool
     text = model.source
     if text is None and "name" in engine.sources and "none" not in engine.sources:
         text = name  # an engine with a library of its own knows the model by the name that clients use
-    source = parse_source(text) if text is not None else None
+    try:
+        source = parse_source(text) if text is not None else None
+    except ConfigError as error:
+        raise ServerError("MG4006", error.message, "source", error.hint or "") from error
     kind = source.kind.value if source is not None else "none"
     if kind not in engine.sources:
         wants = " or ".join(sorted(set(engine.sources) - {"none"}))

@@ -15,7 +15,7 @@ MODEL_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", fullmatch=T
     ("name", "expected"),
     [
         ("qwen-coder", "qwen-coder"),
-        ("llama3:8b", "llama3-8b-b8bd8d"),
+        ("llama3:8b", "llama3-8b-0c9477"),
         ("Qwen/Qwen2.5-7B", "qwen-qwen2-5-7b-"),
         ("a--b", "a-b-"),
         ("GPT", "gpt-"),

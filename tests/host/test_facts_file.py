@@ -62,7 +62,12 @@ def test_a_bad_facts_file_is_one_clear_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("podman version 5.4.2", (5, 4, 2)), ("systemd 257 (257.3-1)", (257,)), ("5.8.2-dev\n", (5, 8, 2)), ("none", None)],
+    [
+        ("podman version 5.4.2", (5, 4, 2)),
+        ("systemd 257 (257.3-1)", (257,)),
+        ("5.8.2-dev\n", (5, 8, 2)),
+        ("none", None),
+    ],
 )
 def test_version_numbers(text: str, expected: tuple[int, ...] | None) -> None:
     assert version_numbers(text) == expected

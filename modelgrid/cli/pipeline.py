@@ -1,0 +1,154 @@
+"""What most commands start with: read the file, check it, find the target's facts, compile, emit."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.cli.output import note
+from modelgrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from modelgrid.config.load import Document
+    from modelgrid.config.schema import Config
+    from modelgrid.diagnostics import Report
+    from modelgrid.host.facts import HostFacts
+    from modelgrid.ir import Deployment, Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A configuration without errors. *base* is the folder that its relative paths start from."""
+
+    document: Document
+    config: Config
+    report: Report
+    base: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A Deployment without errors, and the warnings on the way."""
+
+    deployment: Deployment
+    report: Report
+
+
+def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checked:
+    """Read and check *file*.
+
+    Args:
+        file: path, or ``-`` for stdin.
+        strict: whether warnings are errors.
+        local: whether the target is this host, so that files which it names must exist here.
+
+    Raises:
+        ConfigError: the file cannot be read or has faults, all of them in its report.
+    """
+    from modelgrid.config.check import check  # noqa: PLC0415  keeps `--help` quick
+    from modelgrid.config.load import load  # noqa: PLC0415  the same
+    from modelgrid.engines import builtin_names  # noqa: PLC0415  the same
+
+    document = load(_read(file), file="stdin" if file == "-" else file)
+    base = (Path() if file == "-" else Path(file).parent).resolve()
+    has_target = isinstance(document.data, dict) and "target" in document.data
+    exists = Path.exists if local and not has_target else None
+    config, report = check(document, base=base, exists=exists, engines=builtin_names())
+    _fail_on(report, strict=strict)
+    return Checked(document=document, config=config, report=report, base=base)
+
+
+def compile_checked(
+    checked: Checked, *, facts: HostFacts, scope: Scope, folders: Folders, strict: bool = False
+) -> Compiled:
+    """Compile for the host of *facts*.
+
+    Raises:
+        ConfigError: the configuration does not fit the host; the report has every fault.
+    """
+    from modelgrid.compile import Context, compile_config  # noqa: PLC0415  `check` alone does not compile
+    from modelgrid.engines import builtin_engines  # noqa: PLC0415  the same
+
+    deployment, report = compile_config(
+        checked.config,
+        Context(
+            facts=facts,
+            scope=scope,
+            engines=builtin_engines(),
+            base=checked.base,
+            cache=folders.weights,
+            state_root=folders.state,
+            locate=checked.document.locate,
+        ),
+    )
+    _fail_on(report, strict=strict)
+    assert deployment is not None, "a report without errors comes with a Deployment"
+    return Compiled(deployment=deployment, report=report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where weights from Python packages and the state of native servers lie."""
+
+    weights: Path
+    state: Path
+
+
+def system_folders() -> Folders:
+    """Return the folders of the system's scope."""
+    return Folders(weights=Path("/var/lib/modelgrid/weights"), state=Path("/var/lib"))
+
+
+def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
+    """Return the facts that *facts_file* or the configuration's target names; none where neither does.
+
+    Raises:
+        ConfigError: the file is missing or no facts file.
+    """
+    from modelgrid.host.facts_file import load_facts  # noqa: PLC0415  only where there is a target
+
+    if facts_file is not None:
+        path = Path(facts_file)
+    elif checked.config.target is not None:
+        path = checked.base / checked.config.target.facts
+    else:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the target's facts {path}: {error}", hint="write them on the host with `modelgrid facts`"
+        ) from error
+    return load_facts(text, file=str(path))
+
+
+def probe_host() -> HostFacts:
+    """Read the facts of this host."""
+    from modelgrid.engines import builtin_engines  # noqa: PLC0415  imports of few commands
+    from modelgrid.host.probe import probe  # noqa: PLC0415  the same
+
+    return probe(engine.program for engine in builtin_engines().values() if engine.program)
+
+
+def print_report(report: Report, *, colour: bool) -> None:
+    """Print every diagnostic to stderr."""
+    from modelgrid.rendering import render_text  # noqa: PLC0415  only where there is a fault
+
+    note(render_text(report, colour=colour))
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {file}: {error.strerror or error}", hint="`modelgrid init` writes a first configuration"
+        ) from error
+
+
+def _fail_on(report: Report, *, strict: bool) -> None:
+    count = len(report.errors) + (len(report.warnings) if strict else 0)
+    if count:
+        raise ConfigError("1 error" if count == 1 else f"{count} errors", report=report)

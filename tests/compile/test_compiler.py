@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from modelgrid.compile import Context, compile_config
+from modelgrid.config.schema import Config
+from modelgrid.diagnostics import Location, Path, Severity
+from modelgrid.engines import builtin_engines
+from modelgrid.host.facts import Gpu, HostFacts, Vendor
+from modelgrid.ir import Container, Deployment, Isolated, ModelService, Mount, Process, Published, Scope, Volume
+
+GIB = 1024**3
+CPU_HOST = HostFacts(
+    system="linux",
+    arch="x86_64",
+    podman=(5, 4, 2),
+    systemd=257,
+    python="/opt/modelgrid/bin/python",
+    programs=(("llama-server", "/usr/bin/llama-server"), ("ollama", "/usr/bin/ollama")),
+)
+GPU_HOST = replace(
+    CPU_HOST,
+    gpus=tuple(Gpu(index=index, uuid=f"GPU-{index}", name="test", memory=48 * GIB) for index in range(2)),
+)
+
+
+def context(facts: HostFacts = CPU_HOST, scope: Scope = Scope.SYSTEM) -> Context:
+    def locate(path: Path) -> Location:
+        return Location(file="modelgrid.yaml", line=len(path), column=1)
+
+    return Context(
+        facts=facts,
+        scope=scope,
+        engines=builtin_engines(),
+        base=PurePosixPath("/srv/grid"),
+        cache=PurePosixPath("/var/lib/modelgrid/weights"),
+        state_root=PurePosixPath("/var/lib"),
+        locate=locate,
+    )
+
+
+def config(models: dict[str, Any], **sections: Any) -> Config:
+    return Config.model_validate({"version": 1, "models": models, **sections})
+
+
+def compiled(models: dict[str, Any], at: Context | None = None, **sections: Any) -> Deployment:
+    deployment, report = compile_config(config(models, **sections), at or context())
+    assert not report.errors, report.errors
+    assert deployment is not None
+    return deployment
+
+
+def only_model(spec: dict[str, Any], at: Context | None = None, name: str = "m", **sections: Any) -> ModelService:
+    (model,) = compiled({name: spec}, at, **sections).models
+    return model
+
+
+def container(model: ModelService) -> Container:
+    assert isinstance(model.launch, Container)
+    return model.launch
+
+
+def process(model: ModelService) -> Process:
+    assert isinstance(model.launch, Process)
+    return model.launch
+
+
+def codes(models: dict[str, Any], at: Context | None = None, **sections: Any) -> list[str]:
+    deployment, report = compile_config(config(models, **sections), at or context())
+    assert (deployment is None) == bool(report.errors)
+    return [item.code for item in report]
+
+
+LLAMA = {"engine": "llamacpp", "source": "/srv/models/m.gguf"}
+
+
+def test_a_container_gets_its_weights_by_read_only_mount_and_no_way_out() -> None:
+    launch = container(only_model({**LLAMA, "context": 4096}))
+    assert launch.mounts == (Mount(source="/srv/models/m.gguf", target="/models/m.gguf"),)
+    assert isinstance(launch.attachment, Isolated)
+    assert launch.arguments == (
+        *("--model", "/models/m.gguf", "--alias", "m", "--host", "0.0.0.0", "--port", "8080"),
+        *("--jinja", "--ctx-size", "4096"),
+    )
+
+
+def test_an_isolated_server_is_reached_at_its_own_address_and_the_engines_port() -> None:
+    deployment = compiled({"m": LLAMA})
+    (model,) = deployment.models
+    assert deployment.network is not None
+    assert model.endpoint.host.startswith("10.133.")
+    assert model.endpoint.port == 8080
+
+
+def test_relative_weights_start_from_the_folder_of_the_file() -> None:
+    launch = container(only_model({**LLAMA, "source": "./models/x.gguf"}))
+    assert launch.mounts[0].source == "/srv/grid/models/x.gguf"
+
+
+def test_a_user_scope_has_loopback_ports_and_no_network() -> None:
+    deployment = compiled({"m": LLAMA}, context(scope=Scope.USER))
+    (model,) = deployment.models
+    assert deployment.network is None
+    assert container(model).attachment == Published(port=model.endpoint.port)
+    assert model.endpoint.host == "127.0.0.1"
+
+
+def test_an_engine_that_fetches_its_weights_has_egress_unless_the_file_says_no() -> None:
+    assert isinstance(container(only_model({"engine": "ollama"}, name="llama3:8b")).attachment, Published)
+    closed = container(only_model({"engine": "ollama", "egress": False}, name="llama3:8b"))
+    assert isinstance(closed.attachment, Isolated)
+
+
+def test_ollama_pulls_by_its_own_name_which_is_the_models_unless_a_source_says_otherwise() -> None:
+    model = only_model({"engine": "ollama"}, name="llama3:8b")
+    assert model.upstream_model == "llama3:8b"
+    assert container(model).after_start[-1] == "llama3:8b"
+    other = only_model({"engine": "ollama", "source": "llama3.1:8b-q4"}, name="chat")
+    assert other.upstream_model == "llama3.1:8b-q4"
+
+
+def test_gpus_come_by_cdi_uuid_with_the_vendors_image() -> None:
+    launch = container(only_model(LLAMA, context(GPU_HOST)))
+    assert launch.devices == ("nvidia.com/gpu=GPU-0",)
+    assert launch.image.endswith(":server-cuda")
+    assert launch.arguments[-2:] == ("--n-gpu-layers", "999")
+
+
+def test_gpus_zero_means_the_cpu_image() -> None:
+    launch = container(only_model({**LLAMA, "gpus": 0}, context(GPU_HOST)))
+    assert launch.devices == ()
+    assert launch.image.endswith(":server")
+
+
+def test_vllm_gets_parallelism_and_a_memory_share_from_what_the_file_says() -> None:
+    spec = {"engine": "vllm", "source": "hf://Org/Big", "gpus": 2, "vram": "48GiB"}
+    model = only_model(spec, context(GPU_HOST))
+    arguments = container(model).arguments
+    assert arguments[0] == "Org/Big"
+    assert arguments[arguments.index("--tensor-parallel-size") + 1] == "2"
+    assert arguments[arguments.index("--gpu-memory-utilization") + 1] == "0.50"
+    assert container(model).volumes == (Volume(name="modelgrid-cache-m", target="/root/.cache"),)
+
+
+def test_an_embedding_model_forwards_embeddings_only() -> None:
+    assert only_model({**LLAMA, "task": "embed"}).apis == ("/v1/embeddings",)
+
+
+def test_a_native_server_listens_on_loopback_with_the_hosts_program() -> None:
+    model = only_model({**LLAMA, "runtime": "native", "port": 9001})
+    assert process(model).argv[:3] == ("/usr/bin/llama-server", "--model", "/srv/models/m.gguf")
+    assert (model.endpoint.host, model.endpoint.port) == ("127.0.0.1", 9001)
+
+
+def test_the_embedded_engine_stands_in_for_a_missing_program() -> None:
+    facts = replace(CPU_HOST, programs=(), embedded_llama=True)
+    argv = process(only_model({**LLAMA, "runtime": "native"}, context(facts))).argv
+    assert argv[:3] == ("/opt/modelgrid/bin/python", "-m", "modelgrid.embedded")
+
+
+def test_a_missing_program_is_a_fault_with_the_ways_out() -> None:
+    at = context(replace(CPU_HOST, programs=()))
+    deployment, report = compile_config(config({"m": {**LLAMA, "runtime": "native"}}), at)
+    (fault,) = report
+    assert deployment is None
+    assert fault.code == "MG4005"
+    assert fault.path == ("models", "m", "runtime")
+    assert "llama-server" in fault.message
+    assert "modelgrid[local]" in (fault.hint or "")
+
+
+def test_weights_of_a_package_are_in_the_cache() -> None:
+    launch = container(only_model({**LLAMA, "source": "package://some-model-gguf"}))
+    assert launch.mounts[0].source.startswith("/var/lib/modelgrid/weights/")
+
+
+def test_a_native_ollama_keeps_its_state_where_the_service_may_write() -> None:
+    model = only_model({"engine": "ollama", "runtime": "native"}, name="tiny")
+    assert process(model).state_directory == "modelgrid/tiny"
+    assert dict(model.environment)["HOME"] == "/var/lib/modelgrid/tiny"
+    assert dict(model.environment)["OLLAMA_HOST"] == str(model.endpoint)
+
+
+def test_engines_of_the_file_change_the_built_in_ones_and_add_new_ones() -> None:
+    engines = {
+        "llamacpp": {"image": "registry.example/llama:1"},
+        "mine": {"image": "registry.example/mine:2", "port": 9000, "command": ["--m", "{source}", "{other}"]},
+    }
+    first, second = compiled(
+        {"a": LLAMA, "b": {"engine": "mine", "source": "/srv/b"}}, context(GPU_HOST), engines=engines
+    ).models
+    assert container(first).image == "registry.example/llama:1"
+    assert container(second).arguments == ("--m", "/models/b", "{other}")
+    assert second.endpoint.port == 9000
+
+
+def test_a_health_path_of_the_file_is_probed_from_the_host() -> None:
+    model = only_model(LLAMA, engines={"llamacpp": {"health": {"path": "/ok"}}})
+    assert model.health.path == "/ok"
+    assert container(model).health_command == ""
+
+
+def test_arguments_of_the_model_come_last_as_options_or_words() -> None:
+    args = {"flash-attn": True, "off": False, "temp": 0.5, "lora": ["a", "b"]}
+    words = container(only_model({**LLAMA, "args": args})).arguments
+    assert words[-7:] == ("--flash-attn", "--temp", "0.5", "--lora", "a", "--lora", "b")
+    assert container(only_model({**LLAMA, "args": ["-x", "y z"]})).arguments[-2:] == ("-x", "y z")
+
+
+def test_models_are_sorted_and_nothing_depends_on_the_order_of_the_file() -> None:
+    models = {"b": LLAMA, "a": LLAMA}
+    assert compiled(models) == compiled(dict(reversed(models.items())))
+
+
+def test_a_chosen_port_avoids_the_gateways_and_explicit_ones() -> None:
+    native = {**LLAMA, "runtime": "native"}
+    (chosen,) = compiled({"m": native}).models
+    port = chosen.endpoint.port
+    moved = compiled({"m": native}, gateway={"listen": f"127.0.0.1:{port}"}).models[0].endpoint.port
+    assert moved == port + 1
+
+
+@pytest.mark.parametrize(
+    ("models", "facts", "expected"),
+    [
+        ({"m": {"engine": "llamacpp"}}, CPU_HOST, ["MG4006"]),
+        ({"m": {"engine": "llamacpp", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
+        ({"m": {"engine": "vllm", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
+        ({"m": {**LLAMA, "gpus": 1}}, CPU_HOST, ["MG4002"]),
+        ({"m": {**LLAMA, "gpus": [7]}}, GPU_HOST, ["MG4002"]),
+        ({"m": {**LLAMA, "vram": "60GiB"}}, GPU_HOST, ["MG4001"]),
+        (
+            {"m": {**LLAMA, "gpus": [0]}},
+            replace(GPU_HOST, gpus=(replace(GPU_HOST.gpus[0], vendor=Vendor.INTEL),)),
+            ["MG4006"],
+        ),
+        ({"a": {"engine": "llamacpp"}, "b": {**LLAMA, "gpus": 3}}, GPU_HOST, ["MG4006", "MG4002"]),
+    ],
+)
+def test_what_cannot_be_served_is_a_fault(models: dict[str, Any], facts: HostFacts, expected: list[str]) -> None:
+    assert sorted(codes(models, context(facts))) == sorted(expected)
+
+
+def test_a_port_of_an_isolated_container_is_a_warning() -> None:
+    deployment, report = compile_config(config({"m": {**LLAMA, "port": 9000}}), context())
+    assert deployment is not None
+    assert [(item.code, item.severity) for item in report] == [("MG4007", Severity.WARNING)]
+
+
+def test_more_models_than_addresses_is_a_fault_and_no_crash() -> None:
+    models = {f"m{number}": LLAMA for number in range(240)}
+    assert codes(models, network={"subnet": "10.133.0.0/24"}) == ["MG4004"]
