@@ -19,9 +19,7 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 def found(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    return [
-        (document.name, match) for document in DOCUMENTS for match in pattern.findall(document.read_text("utf-8"))
-    ]
+    return [(document.name, match) for document in DOCUMENTS for match in pattern.findall(document.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize(("document", "block"), found(YAML_BLOCK))

@@ -28,9 +28,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_compiles_to_its_golden_tree(
-    example: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_an_example_compiles_to_its_golden_tree(example: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     output = tmp_path / "out"
     files = compiled(example, output)
     golden = GOLDEN / example.name
@@ -45,9 +43,7 @@ def test_every_golden_has_its_example() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == {example.name for example in EXAMPLES}
 
 
-def test_compiling_twice_gives_the_same_bytes_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiling_twice_gives_the_same_bytes_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = ROOT / "examples" / "vllm"
     first = compiled(example, tmp_path / "first")
     monkeypatch.chdir(tmp_path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import note, result, use_colour
+from modelgrid.cli.output import note, result
 from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
@@ -16,6 +15,7 @@ from modelgrid.cli.pipeline import (
     scope_of,
     target_facts,
 )
+from modelgrid.cli.tree import write_tree
 from modelgrid.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def run_check(options: argparse.Namespace) -> int:
         report = checked.report
         facts = target_facts(checked, options.facts)
         if facts is not None:
+            scope = scope_of(options)
             compiled = compile_checked(
-                checked, facts=facts, scope=scope_of(options), folders=local_folders(options), strict=options.strict
+                checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict
             )
             report += compiled.report
     except ConfigError as error:
@@ -61,9 +62,8 @@ def run_compile(options: argparse.Namespace) -> int:
 
     checked = check_file(options.file, strict=options.strict, local=options.facts is None)
     facts = target_facts(checked, options.facts) or probe_host()
-    compiled = compile_checked(
-        checked, facts=facts, scope=scope_of(options), folders=local_folders(options), strict=options.strict
-    )
+    scope = scope_of(options)
+    compiled = compile_checked(checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict)
     print_warnings(checked.report + compiled.report)
     artifacts = emit(compiled.deployment)
     write_tree(Path(options.output), artifacts)
@@ -73,9 +73,9 @@ def run_compile(options: argparse.Namespace) -> int:
 
 def run_schema(options: argparse.Namespace) -> int:
     """Print the JSON schema of the configuration or of the manifest."""
-    from modelgrid.resources import read_schema  # noqa: PLC0415  imports of one command only
+    from modelgrid.resources import read_text  # noqa: PLC0415  imports of one command only
 
-    result(read_schema(f"{options.name}.schema.json"))
+    result(read_text(f"schemas/{options.name}.schema.json"))
     return 0
 
 

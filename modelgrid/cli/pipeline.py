@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import note
+from modelgrid.cli.output import note, use_colour
 from modelgrid.errors import ConfigError
 
 if TYPE_CHECKING:
+    import argparse
+
     from modelgrid.config.load import Document
     from modelgrid.config.schema import Config
     from modelgrid.diagnostics import Report
@@ -92,13 +95,27 @@ def compile_checked(
 class Folders:
     """Where weights from Python packages and the state of native servers lie."""
 
-    weights: Path
-    state: Path
+    weights: PurePath
+    state: PurePath
 
 
-def system_folders() -> Folders:
-    """Return the folders of the system's scope."""
-    return Folders(weights=Path("/var/lib/modelgrid/weights"), state=Path("/var/lib"))
+def scope_of(options: argparse.Namespace) -> Scope:
+    """Return whose systemd the command is about."""
+    from modelgrid.ir import Scope  # noqa: PLC0415  `check` alone needs no scope
+
+    return Scope.USER if options.user else Scope.SYSTEM
+
+
+def local_folders(scope: Scope) -> Folders:
+    """Return the folders of *scope*; a user's are those of the XDG base directory specification."""
+    from modelgrid.ir import Scope  # noqa: PLC0415  `check` alone needs no scope
+
+    if scope is Scope.SYSTEM:
+        return Folders(weights=PurePosixPath("/var/lib/modelgrid/weights"), state=PurePosixPath("/var/lib"))
+    from modelgrid.models.weights import default_cache  # noqa: PLC0415  only where weights are a user's
+
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Folders(weights=default_cache(), state=Path(state))
 
 
 def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
@@ -130,6 +147,12 @@ def probe_host() -> HostFacts:
     from modelgrid.host.probe import probe  # noqa: PLC0415  the same
 
     return probe(engine.program for engine in builtin_engines().values() if engine.program)
+
+
+def print_warnings(report: Report) -> None:
+    """Print the warnings of a configuration that has no errors."""
+    if report:
+        print_report(report, colour=use_colour())
 
 
 def print_report(report: Report, *, colour: bool) -> None:

@@ -1,0 +1,63 @@
+"""Writes a compiled tree to a folder, for people, image builds and reviews."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from modelgrid.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from modelgrid.emit.artifact import Artifact
+
+#: Marks a folder as written by ``compile``; the form is that of sha256sum(1).
+SUMS = "SHA256SUMS"
+
+
+def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
+    """Make *folder* hold *artifacts* and their checksums, and nothing else.
+
+    A folder that has files of another origin is left alone.
+
+    Raises:
+        UsageError: the folder is no empty one and was not written by ``compile``.
+        HostError: it cannot be written.
+    """
+    contents = {artifact.path: (artifact.content.encode(), artifact.mode) for artifact in artifacts}
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, (content, _) in sorted(contents.items())
+    )
+    try:
+        _clear(folder)
+        for path, (content, mode) in {**contents, SUMS: (sums.encode(), 0o644)}.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=mode)
+            file.chmod(mode)
+            file.write_bytes(content)
+    except OSError as error:
+        raise HostError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier ``compile`` wrote to *folder*."""
+    if not folder.exists():
+        return
+    foreign = UsageError(
+        f"{folder} holds something that compile did not write", hint="name a new or empty folder with -o"
+    )
+    if not folder.is_dir():
+        raise foreign
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        lines = []
+    ours = {SUMS, *(line.partition("  ")[2] for line in lines)}
+    if found - ours:
+        raise foreign
+    for path in found:
+        (folder / path).unlink()
