@@ -41,16 +41,23 @@ def scratch_folder() -> Path:
 
 def mount_script(layers: Sequence[Path]) -> str:
     """Shell text that mounts *layers*, the topmost first, under a throwaway one at ``scratch_folder()/root``."""
-    folder = cache_folder()
-    # relative names keep ':' and ',' of the checkout's path out of the mount options
-    lower = ":".join(str(layer.relative_to(folder)) for layer in layers)
     return f"""set -eu
-cd {shlex.quote(str(folder))}
+cd {shlex.quote(str(cache_folder()))}
 mount -t tmpfs -o mode=755 tmpfs scratch
 mkdir scratch/upper scratch/work scratch/root
-mount -t overlay overlay -o lowerdir={shlex.quote(lower)},upperdir=scratch/upper,workdir=scratch/work scratch/root
+mount -t overlay overlay -o {overlay_options(layers, "scratch")} scratch/root
 cd scratch
 """
+
+
+def overlay_options(layers: Sequence[Path], writable: str) -> str:
+    """Mount options, for a shell in the cache's folder, of *layers* under ``upper`` in the folder *writable*.
+
+    Names are relative: that keeps ':' and ',' of the checkout's path out of the options. ``redirect_dir``: a folder
+    of the layers can be renamed, as on any file system.
+    """
+    lower = ":".join(str(layer.relative_to(cache_folder())) for layer in layers)
+    return f"lowerdir={lower},upperdir={writable}/upper,workdir={writable}/work,redirect_dir=on"
 
 
 def run_in_root(

@@ -44,10 +44,7 @@ HOST_PACKAGES = (
     "uidmap",
 )
 
-#: A host with systemd and nothing of what ModelGrid wants from it.
-BARE_PACKAGES = ("dbus", "iproute2", "python3", "systemd", "systemd-sysv")
-
-#: Options that change what is installed are part of an entry's name; see `root`.
+#: What mmdebstrap is told besides the suite and the packages.
 OPTIONS = (
     # a suite that is not released yet may have a Release file past its date
     '--aptopt=Acquire::Check-Valid-Until "false"',
@@ -57,6 +54,28 @@ OPTIONS = (
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
 )
+
+
+#: Units that have nothing to do in a machine for tests, or that its sandbox refuses.
+MASKED = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "fstrim.timer",
+    "systemd-modules-load.service",
+    "systemd-pstore.service",
+)
+
+#: Files that every root file system gets.
+FILES = {
+    "etc/hostname": "host\n",
+    "etc/hosts": "127.0.0.1 localhost host\n::1 localhost\n",
+    # no name server, so that a look-up fails at once
+    "etc/resolv.conf": "",
+    # the sandbox has no pids controller, so podman's default limit has nothing to be set in
+    "etc/containers/containers.conf.d/sandbox.conf": "[containers]\npids_limit=0\n",
+}
 
 
 def default_suite() -> str:
@@ -69,8 +88,8 @@ def root(suite: str, packages: Sequence[str], *, kind: str) -> Path:
 
     *kind* names it in the cache. About 30 s when it is not there yet.
     """
-    inputs = (suite, *sorted(packages), *OPTIONS)
-    return cached(f"{kind}-{suite}", inputs, lambda path: _bootstrap(suite, path, packages))
+    inputs = (suite, *sorted(packages), *OPTIONS, *MASKED, repr(FILES))
+    return cached(f"{kind}-{suite}", inputs, lambda path: _make_root(suite, path, packages))
 
 
 def host_root(suite: str) -> Path:
@@ -78,17 +97,29 @@ def host_root(suite: str) -> Path:
     return root(suite, HOST_PACKAGES, kind="host")
 
 
-def bare_root(suite: str) -> Path:
-    """A host with systemd and Python, without podman."""
-    return root(suite, BARE_PACKAGES, kind="bare")
-
-
-def _bootstrap(suite: str, path: Path, packages: Sequence[str]) -> None:
+def bootstrap(suite: str, path: Path, packages: Sequence[str], *, variant: str) -> None:
+    """Make *path*, a folder or a tar as its name says, of *suite* with *packages*; mmdebstrap(1) has each *variant*."""
     require_root()
     require_tools("mmdebstrap")
     line = apt_line(suite)
     if line is None:
         need("a Debian mirror", way="set MODELGRID_TEST_MIRROR to the address of one")
     include = f"--include={','.join(packages)}"
-    argv = ["mmdebstrap", "--quiet", "--variant=minbase", include, *OPTIONS, suite, str(path), line]
+    argv = ["mmdebstrap", "--quiet", f"--variant={variant}", include, *OPTIONS, suite, str(path), line]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+
+
+def _make_root(suite: str, path: Path, packages: Sequence[str]) -> None:
+    bootstrap(suite, path, packages, variant="minbase")
+    for name, text in FILES.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        file.write_text(text, encoding="utf-8")
+    for unit in MASKED:
+        link = path / "etc/systemd/system" / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")
+    # systemd's ConditionNeedsUpdate=: nothing is to be brought up to date at the first boot
+    for stamp in ("etc/.updated", "var/.updated"):
+        (path / stamp).touch()

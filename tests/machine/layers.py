@@ -1,0 +1,54 @@
+"""What is laid over a host's root file system before ModelGrid itself is installed there."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.machine.cache import REPOSITORY, cache_folder, cached
+from tests.machine.images import model_version, write_model
+from tests.machine.overlay import UNSHARE, overlay_options, run_in_root
+from tests.machine.rootfs import host_root
+from tests.machine.wheels import dependency_wheels
+from tests.requirements import require_tools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Where ModelGrid lives in a machine, and where its model lies.
+VENV = "/opt/modelgrid"
+MODEL = "/srv/models/gemma-3-270m.gguf"
+
+
+def ready_layers(suite: str) -> tuple[Path, Path]:
+    """A host of *suite* with what ModelGrid depends on in `VENV` and a model at `MODEL`; the topmost layer first.
+
+    The virtual environment sees the host's Python packages: pystemd is Debian's.
+    """
+    root = host_root(suite)
+    version = run_in_root([root], ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+    assert version.returncode == 0, version.stderr
+    wheels = dependency_wheels(version.stdout.strip())
+    inputs = (root.name, wheels.name, model_version(), VENV, MODEL)
+    layer = cached(f"ready-{suite}", inputs, lambda path: _make_ready(path, root, wheels))
+    return layer / "upper", root
+
+
+def _make_ready(path: Path, root: Path, wheels: Path) -> None:
+    require_tools("unshare")
+    for folder in ("upper", "work", "root"):
+        (path / folder).mkdir(parents=True)
+    install = f"""
+python3 -m venv --system-site-packages {VENV}
+{VENV}/bin/pip install --quiet --no-index --find-links=/mnt /mnt/*.whl
+"""
+    script = f"""set -eu
+cd {shlex.quote(str(cache_folder()))}
+mount -t overlay overlay -o {overlay_options([root], path.name)} {path.name}/root
+mount -t proc proc {path.name}/root/proc
+mount --bind {wheels.relative_to(cache_folder())} {path.name}/root/mnt
+exec chroot {path.name}/root bash -euc {shlex.quote(install)}
+"""
+    subprocess.run([*UNSHARE, "sh", "-c", script], check=True, stdin=subprocess.DEVNULL, cwd=REPOSITORY)
+    write_model(path / "upper" / MODEL.lstrip("/"))
