@@ -1,0 +1,40 @@
+"""The gateway's input: the routing manifest and the keys beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelgrid.emit.artifact import Artifact
+from modelgrid.manifest import KEYS_CREDENTIAL, Key, Keys, Manifest, Route, Upstream, dump
+
+if TYPE_CHECKING:
+    from modelgrid.ir import Deployment, ModelService
+
+#: File of the manifest in a compiled tree; the keys are in the one of the credential's name.
+MANIFEST = "routing.json"
+KEYS = KEYS_CREDENTIAL
+
+_OWNER_ONLY = 0o600
+
+
+def routing(deployment: Deployment) -> tuple[Artifact, Artifact]:
+    """Return the manifest, and the keys, which only the owner may read."""
+    gateway = deployment.gateway
+    manifest = Manifest(max_body=gateway.max_body, routes=tuple(map(_route, deployment.models)))
+    keys = Keys(keys=tuple(Key(name=key.name, sha256=key.sha256, models=key.models) for key in gateway.keys))
+    return (
+        Artifact(path=MANIFEST, content=dump(manifest)),
+        Artifact(path=KEYS, content=dump(keys), mode=_OWNER_ONLY),
+    )
+
+
+def _route(model: ModelService) -> Route:
+    return Route(
+        model=model.name,
+        aliases=model.aliases,
+        engine=model.engine,
+        upstream_model=model.upstream_model,
+        apis=model.apis,
+        upstreams=(Upstream(host=model.endpoint.host, port=model.endpoint.port),),
+        health_path=model.health.path,
+    )
