@@ -17,6 +17,7 @@ import pytest
 #: Debian package of each tool that tests use, where its name is not the tool's own.
 PACKAGES = {
     "ip": "iproute2",
+    "nix-instantiate": "nix-bin",
     "nsenter": "util-linux",
     "systemd-analyze": "systemd",
     "systemd-nspawn": "systemd-container",

@@ -50,18 +50,22 @@ def cached(kind: str, inputs: Iterable[str], build: Callable[[Path], None]) -> P
     if entry in _held:
         return entry
     lock = (folder / f"{name}.lock").open("a", encoding="utf-8")
-    while True:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        if entry.exists():
-            _held[entry] = lock
-            return entry
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not entry.exists():  # another run may have built it while this one waited
-            partial = folder / f"{name}.partial"
-            remove(partial)
-            build(partial)
-            partial.rename(entry)
-            _prune(folder, kind, keep=name)
+    try:
+        while True:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if entry.exists():
+                _held[entry] = lock
+                return entry
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not entry.exists():  # another run may have built it while this one waited
+                partial = folder / f"{name}.partial"
+                remove(partial)
+                build(partial)
+                partial.rename(entry)
+                _prune(folder, kind, keep=name)
+    except BaseException:
+        lock.close()
+        raise
 
 
 def remove(path: Path) -> None:
