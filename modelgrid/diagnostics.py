@@ -39,12 +39,21 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """A place in a text file: *line* and *column* count from 1, *length* is in characters, at least 1."""
+    """A place in a text file.
+
+    Attributes:
+        line: from 1.
+        column: from 1, in characters.
+        length: in characters, at least 1, and never beyond the line.
+        excerpt: the whole line, with literal secrets masked; empty where the text is not at hand. Two places
+            are equal without it.
+    """
 
     file: str
     line: int
     column: int
     length: int = 1
+    excerpt: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"

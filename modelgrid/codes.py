@@ -1,0 +1,273 @@
+"""Every code that a diagnostic can have: what it means, what causes it, how to mend it.
+
+``MG1``: the text of the file. ``MG2``: its keys and values. ``MG3``: rules across them. ``MG4``: the host.
+A code keeps its meaning for good; one that is no longer used is not given to another fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What ``modelgrid explain`` says of a code. *warning*: it stops the pipeline only under ``--strict``."""
+
+    title: str
+    cause: str
+    fix: str
+    warning: bool = False
+
+
+#: By code, in its order.
+CODES: Final[Mapping[str, Code]] = {
+    "MG1001": Code(
+        "the file is not UTF-8",
+        "A byte of the file is no UTF-8, or the file is UTF-16.",
+        "Save the file as UTF-8. A byte order mark is allowed, and so are CRLF line ends.",
+    ),
+    "MG1002": Code(
+        "the file is not YAML",
+        "The text breaks YAML's grammar: a bracket or quote that is never closed, a line that is indented too far or"
+        " too little, a value with a colon and a space in it.",
+        "Look at the line that is shown and at the one above it; put text with special characters in quotes.",
+    ),
+    "MG1003": Code(
+        "the file is too large",
+        "The file has more than 10 MiB, or aliases and merge keys make more than 100000 values of it.",
+        "Split the grid into several files, or use fewer aliases.",
+    ),
+    "MG1004": Code(
+        "a tab indents a line",
+        "YAML allows only spaces before the first word of a line.",
+        "Replace the tab by spaces.",
+    ),
+    "MG1005": Code(
+        "the file is nested too deeply",
+        "Lists or mappings stand in each other more than 100 deep.",
+        "Nothing in the language needs more than ten; look for brackets that are never closed.",
+    ),
+    "MG1006": Code(
+        "there is more than one document",
+        "A line of three dashes starts a second YAML document.",
+        "Keep one document for each file.",
+    ),
+    "MG1007": Code(
+        "the file has no keys",
+        "The file is empty, holds only comments, or its top is a list or a single value.",
+        "Start with `version: 1` and a `models` section; `modelgrid init` writes a first file.",
+    ),
+    "MG1008": Code(
+        "a character cannot be seen",
+        "The text holds a control character, a line separator other than LF and CRLF, or a mark that changes the"
+        " direction of writing. A reviewer cannot see what it does.",
+        "Remove it, or write it as an escape in double quotes where a value needs it.",
+    ),
+    "MG1009": Code(
+        "a key is given twice",
+        "A mapping has the same key on two lines. YAML readers differ in which one they keep.",
+        "Remove one, or join the two.",
+    ),
+    "MG1010": Code(
+        "a key is not text",
+        "A key is a number, true, false, null, a list or a mapping.",
+        "Put the key in quotes.",
+    ),
+    "MG1011": Code(
+        "a value means different things to different YAML readers",
+        "YAML 1.1 and 1.2 disagree on words like `on`, `yes` and `No` and on numbers like `012`, `1_000`, `0x1F` and"
+        " `1:30`, and a number like `1.10` loses its last digit.",
+        "Put it in quotes where text is meant; else write `true` or `false`, or the number in plain decimal form.",
+    ),
+    "MG1012": Code(
+        "a tag is not allowed",
+        "The text has a YAML tag (`!name`, `!!str`), which asks the reader for a type.",
+        "Remove the tag; put text in quotes.",
+    ),
+    "MG1013": Code(
+        "an alias leads nowhere",
+        "A `*name` has no `&name` before it, or stands inside of what it names.",
+        "Put the anchor before its first use, for example in an `x-` section at the top.",
+    ),
+    "MG1014": Code(
+        "a merge key has nothing to merge",
+        "The value of `<<` is not a mapping or a list of mappings, or a mapping has `<<` twice.",
+        "Write `<<: *name`, or `<<: [*one, *two]` for several.",
+    ),
+    "MG2001": Code(
+        "a key is unknown",
+        "The section has no such key: it is misspelt, or indented into the wrong section.",
+        "Correct it. Keys of your own start with `x-`.",
+    ),
+    "MG2002": Code(
+        "a key is missing",
+        "The section needs a key that is not there.",
+        "Add it; `modelgrid schema` describes every key.",
+    ),
+    "MG2003": Code(
+        "a value has the wrong type",
+        "The key wants text and has a number, or wants a list and has text, and so on.",
+        "Write what the message asks for. Text that looks like a number needs quotes.",
+    ),
+    "MG2004": Code(
+        "a value is not one of those that are possible",
+        "The key has a fixed set of values.",
+        "Use one of them.",
+    ),
+    "MG2005": Code(
+        "a text has the wrong form",
+        "A name, size, duration, path or hash is not written as the language has it, or a text is empty or has a"
+        " control character.",
+        "Write it in the form that the message names.",
+    ),
+    "MG2006": Code(
+        "a number or a list is out of range",
+        "The value is smaller or larger, or the list shorter, than the key allows.",
+        "Choose a value within the range.",
+    ),
+    "MG2007": Code(
+        "the version is not supported",
+        "`version` names a version of the language that this ModelGrid does not read.",
+        "Write `version: 1`, or use the ModelGrid that the file was written for.",
+    ),
+    "MG2008": Code(
+        "there are more faults",
+        "The file has so many faults that only the first ones are shown.",
+        "Mend those that are shown, and check again.",
+    ),
+    "MG3001": Code(
+        "the engine is unknown",
+        "A model names an engine that is neither built in nor declared under `engines`.",
+        "Correct the name, or declare the engine.",
+    ),
+    "MG3002": Code(
+        "a name is taken",
+        "Two models answer to one name: an alias is the name or the alias of another model, or is given twice.",
+        "Give each name to one model.",
+    ),
+    "MG3003": Code(
+        "a port is taken",
+        "Two models have the same `port`, or a model has the gateway's.",
+        "Choose another port, or leave `port` out: a free one is found.",
+    ),
+    "MG3004": Code(
+        "the gateway's address is malformed",
+        "`listen` is not an IP address, a colon and a port.",
+        "Write `127.0.0.1:8080`, `0.0.0.0:8080`, or `[::]:8080` for IPv6.",
+    ),
+    "MG3005": Code(
+        "the gateway is open to the network without a key",
+        "`listen` is not on loopback and `keys` is empty: everyone who reaches the port could use the models.",
+        "Make a key with `modelgrid key new NAME` and put its hash under `gateway.keys`, or listen on 127.0.0.1.",
+    ),
+    "MG3006": Code(
+        "an API key is given twice",
+        "Two entries of `gateway.keys` have the same name or the same hash.",
+        "Give each key its own name, and make a new key for each client.",
+    ),
+    "MG3007": Code(
+        "a model has no source",
+        "The engine serves weights that the configuration must name.",
+        "Add `source`: a path, `hf://ORG/NAME` or `package://NAME`.",
+    ),
+    "MG3008": Code(
+        "a file is missing",
+        "`source` names a file or folder of this host that does not exist. Relative paths start at the configuration.",
+        "Correct the path, or put the file there.",
+    ),
+    "MG3009": Code(
+        "an engine has nothing to run",
+        "An engine of your own (or `custom`) has no `image` for a model that runs in podman, or no `program` for one"
+        " that runs native.",
+        "Set `image` or `program` under `engines`.",
+    ),
+    "MG3010": Code(
+        "a secret is written out",
+        "The file holds a token, a password or a private key. Everyone who can read the file, or its history, has it.",
+        "Revoke it where it was issued. Keep the new one in a file that only the server may read, and give the path of"
+        " that file; of an API key of the gateway, give the SHA-256.",
+    ),
+    "MG3011": Code(
+        "an image is not fully qualified",
+        "The reference has no registry, so what it means depends on the host's search list.",
+        "Write the registry too: `docker.io/library/debian:13`, `ghcr.io/org/name:tag`; for a local image,"
+        " `localhost/name`.",
+    ),
+    "MG3012": Code(
+        "a variable may not be set",
+        "`LD_PRELOAD` and other `LD_` variables load code into every program that the server starts.",
+        "Build the library into the image, or set the variable in a script in the image.",
+    ),
+    "MG3013": Code(
+        "the name of a variable is malformed",
+        "Names of environment variables have letters, digits and underscores, and do not start with a digit.",
+        "Correct the name.",
+    ),
+    "MG3014": Code(
+        "the subnet is malformed",
+        "`network.subnet` is not an IPv4 network in CIDR form from /16 to /24 whose host bits are zero.",
+        "Write it like `10.133.0.0/16`.",
+    ),
+    "MG3015": Code(
+        "a GPU is named twice",
+        "The list under `gpus` has the same GPU more than once.",
+        "Name each GPU once, or write how many.",
+    ),
+    "MG3016": Code(
+        "an API key opens no model",
+        "A pattern under a key's `models` matches no name and no alias of a model.",
+        "Correct the pattern, or remove it.",
+        warning=True,
+    ),
+    "MG3017": Code(
+        "an engine is not used",
+        "No model names the engine that is declared or changed under `engines`.",
+        "Remove it, or keep it under a key that starts with `x-`.",
+        warning=True,
+    ),
+    "MG3018": Code(
+        "a source is malformed",
+        "`source` has a scheme that ModelGrid does not know, or not the form that its scheme has.",
+        "Write a path, `hf://ORG/NAME`, `package://NAME`, or the engine's own name of the model.",
+    ),
+    "MG4001": Code(
+        "a model does not fit",
+        "No GPU of the host has the memory that the model takes beside the others.",
+        "Use a smaller model or quantisation, a shorter context, another GPU, or more GPUs.",
+    ),
+    "MG4002": Code(
+        "a GPU is unknown",
+        "`gpus` names an index or UUID that the host does not have, or more GPUs than it has.",
+        "`modelgrid gpu list` shows the GPUs of this host; `modelgrid facts` writes them down for another.",
+    ),
+    "MG4003": Code(
+        "two models get the same unit name",
+        "The names differ only in characters that a unit name cannot have.",
+        "Rename one of the models.",
+    ),
+    "MG4004": Code(
+        "there is no address or port left",
+        "The subnet or the range of ports has fewer places than there are models.",
+        "Use a larger `network.subnet`, or fewer models.",
+    ),
+    "MG4005": Code(
+        "the host lacks a program or runtime",
+        "The model needs a program, podman or systemd that the target host does not have.",
+        "Install it there, or choose another `runtime`.",
+    ),
+    "MG4006": Code(
+        "the engine cannot do this",
+        "The engine has no image for the host's GPU, does not serve the task, or does not take such a source.",
+        "Choose another engine, task or source, or set an image.",
+    ),
+    "MG4007": Code(
+        "a port has no effect",
+        "The container is on the internal network, where it is reached at an address of its own.",
+        "Leave `port` out, or set `egress: true`.",
+        warning=True,
+    ),
+}
