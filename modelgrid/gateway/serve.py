@@ -1,0 +1,179 @@
+"""Running the gateway: what must hold before it listens, and how Granian is told to run it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelgrid.errors import ConfigError, HostError
+from modelgrid.manifest import KEYS_CREDENTIAL, ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelgrid.gateway.worker import Settings
+
+#: Connections per worker. Granian counts idle ones too, and takes no more beyond it, so it is above any sane load.
+_CONNECTIONS = 16384
+_HEADER_TIMEOUT_MS = 15_000
+_HEADER_BYTES = 32 * 1024
+_FILES = 65536
+
+
+def serve(*, manifest: Path, keys: Path | None, host: str, port: int, workers: int = 1) -> None:
+    """Run the gateway until SIGTERM or SIGINT, then let what is in flight finish. Call it in the main thread.
+
+    Args:
+        manifest: path of the routing manifest; looked at again while the gateway runs.
+        keys: path of the key file; None for the systemd credential ``keys.json``, where there is one.
+        host: IP address to listen on, or ``localhost``.
+        port: TCP port.
+        workers: processes that share the port. One on Windows.
+
+    Raises:
+        ConfigError: a file is missing or bad, or the gateway would listen beyond loopback without a key.
+        HostError: the port cannot be had, or a worker died.
+    """
+    run(prepare(manifest=manifest, keys=keys, host=host, port=port), workers=workers)
+
+
+def prepare(*, manifest: Path, keys: Path | None, host: str, port: int) -> Settings:
+    """Check everything that can be checked before listening.
+
+    Raises:
+        ConfigError: a file is missing or bad, or the gateway would listen beyond loopback without a key.
+        HostError: the port cannot be had.
+    """
+    from modelgrid.gateway.reload import read_keyring, read_table  # noqa: PLC0415  slow: asyncio
+    from modelgrid.gateway.worker import Settings  # noqa: PLC0415  slow: asyncio
+
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        exposed = not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise ConfigError(f"cannot listen on {host!r}: it is no IP address") from None
+    keys = keys or _credential()
+    if keys is None and exposed:
+        raise ConfigError(
+            f"refusing to listen on {host} without keys: whoever reaches it could use every model",
+            hint="give the gateway a key, or listen on 127.0.0.1",
+        )
+    with _naming(manifest):
+        read_table(manifest.read_bytes(), manifest.stat())
+    if keys is not None:
+        with _naming(keys):
+            read_keyring(keys.read_bytes(), exposed=exposed)
+    _check_port(address, port)
+    return Settings(
+        manifest=manifest.absolute(),
+        keys=keys.absolute() if keys is not None else None,
+        host=address,
+        port=port,
+        exposed=exposed,
+    )
+
+
+def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
+    """Serve with Granian until told to stop.
+
+    *renewal* is how long a worker and its successor serve together after SIGHUP, in seconds.
+
+    Raises:
+        HostError: a worker died.
+    """
+    from granian import Granian  # noqa: PLC0415  slow
+    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415  slow
+    from granian.http import HTTP1Settings  # noqa: PLC0415  slow
+    from granian.log import LogLevels  # noqa: PLC0415  slow
+
+    from modelgrid.gateway.worker import load  # noqa: PLC0415  slow: asyncio
+
+    _raise_file_limit()
+    server = Granian(
+        "modelgrid.gateway",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=workers if sys.platform != "win32" else 1,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=4096,
+        backpressure=_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, max_buffer_size=_HEADER_BYTES),
+        log_level=LogLevels.warning,
+        log_dictconfig=_log_config(),
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=renewal,
+    )
+    try:
+        # a loader of our own: Granian's would put the working directory on the import path
+        server.serve(target_loader=partial(load, settings), wrap_loader=False)
+    except SystemExit as error:
+        if error.code and not server.interrupt_signal:
+            raise HostError("a worker of the gateway ended by itself", hint="what it wrote before says why") from None
+
+
+def _credential() -> Path | None:
+    """The key file that systemd hands over (systemd.exec(5), LoadCredential=)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder) / KEYS_CREDENTIAL if folder else None
+    return path if path is not None and path.exists() else None
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file into a ConfigError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ManifestError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _check_port(host: str, port: int) -> None:
+    """Bind once without SO_REUSEPORT: with it, as Granian binds, a second gateway would share the port unnoticed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if error.errno == errno.EADDRINUSE:
+            raise HostError(
+                f"{where} is taken by another program", hint="stop it, or let the gateway listen on another port"
+            ) from None
+        raise HostError(f"cannot listen on {where}: {error.strerror}") from None
+    except OverflowError:
+        raise ConfigError(f"{port} is no TCP port") from None
+
+
+def _raise_file_limit() -> None:
+    """Two sockets per stream outgrow the usual soft limit of 1024 open files."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415  not on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _log_config() -> dict[str, Any]:
+    """Granian's own lines go to stderr: stdout is for results."""
+    return {
+        "handlers": {
+            name: {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
+            for name in ("console", "access")
+        }
+    }

@@ -1,0 +1,126 @@
+"""The gateway's worker process: what Granian starts, once per worker, with its settings as its only argument."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from modelgrid.gateway.app import create_app
+from modelgrid.gateway.keys import Keyring
+from modelgrid.gateway.linelog import LineLog
+from modelgrid.gateway.notify import notify
+from modelgrid.gateway.proxy import BODY_PATIENCE
+from modelgrid.gateway.reload import INTERVAL, State
+from modelgrid.gateway.upstream import Timeouts, UpstreamClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from modelgrid.gateway.asgi import ASGIApp, Receive, Scope, Send
+    from modelgrid.gateway.routing import RoutingTable
+
+_POLL = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that a worker must know. Plain values: they are pickled where workers are spawned, not forked.
+
+    Attributes:
+        manifest: path of the manifest.
+        keys: path of the keys; None where no key is asked for.
+        host: IP address that is listened on.
+        port: TCP port.
+        exposed: whether *host* is reached from beyond this machine.
+        timeouts: for the models' servers.
+        body_patience: seconds without a byte of a request's body.
+        watch_interval: seconds between two looks at the files.
+    """
+
+    manifest: Path
+    keys: Path | None
+    host: str
+    port: int
+    exposed: bool
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    body_patience: float = BODY_PATIENCE
+    watch_interval: float = INTERVAL
+
+
+def load(settings: Settings) -> ASGIApp:
+    """Make the worker's application. Granian calls it in the worker, before the event loop runs."""
+    worker: _Worker | None = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal worker
+        if scope["type"] != "lifespan":
+            assert worker is not None, "the lifespan comes first"
+            await worker.app(scope, receive, send)
+            return
+        await receive()  # lifespan.startup
+        async with _run(settings) as worker:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return app
+
+
+class _Worker:
+    def __init__(self, settings: Settings) -> None:
+        self.log = LineLog()
+        self.client = UpstreamClient(settings.timeouts)
+        self.state = State(
+            manifest=settings.manifest,
+            keys=settings.keys,
+            exposed=settings.exposed,
+            loaded=self._loaded,
+            refused=lambda path, reason: self.log.event("refused", file=str(path), reason=reason),
+        )
+        self.app = create_app(state=self.state, client=self.client, log=self.log, body_patience=settings.body_patience)
+
+    def _loaded(self, value: RoutingTable | Keyring) -> None:
+        if isinstance(value, Keyring):
+            self.log.event("loaded", keys=len(value))
+            return
+        routes = value.manifest.routes
+        self.client.retain(upstream for route in routes for upstream in route.upstreams)
+        self.log.event("loaded", manifest=value.sha256, models=len(routes))
+
+
+@contextlib.asynccontextmanager
+async def _run(settings: Settings) -> AsyncIterator[_Worker]:
+    worker = _Worker(settings)
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(worker.state.watch(settings.watch_interval)),
+        loop.create_task(_announce(settings, worker.state)),
+    ]
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    try:
+        yield worker
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        worker.client.close()
+        worker.log.flush()
+
+
+async def _announce(settings: Settings, state: State) -> None:
+    """Tell systemd as soon as there is a manifest and the port answers: Granian listens after the start-up."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  compared, not bound
+    while True:
+        await asyncio.sleep(_POLL)
+        if state.table is None:
+            continue
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(host, settings.port)
+            writer.close()
+            notify("READY=1")
+            return
