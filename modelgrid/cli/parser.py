@@ -159,7 +159,8 @@ def _running(commands: Any) -> None:
         ("status", "show the state of every unit"),
         ("logs", "show the journal of the grid's units"),
     ):
-        command = _add(service, verb, f"service:run_{verb}", text)
+        module = "applying" if verb == "status" else "service"
+        command = _add(service, verb, f"{module}:run_{verb}", text)
         _user(command)
         if verb == "status":
             _json(command)

