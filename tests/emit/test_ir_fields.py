@@ -1,0 +1,177 @@
+"""Every field of the IR is read by an emitter: another value of it changes what is emitted."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelgrid import ir
+from modelgrid.emit import emit
+from modelgrid.errors import ModelGridError
+from tests.emit import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelgrid.ir import Deployment
+
+
+def _gateway(gateway: ir.GatewayService) -> Deployment:
+    return replace(samples.FULL, gateway=gateway)
+
+
+#: For each class where one is, how it is put into a deployment, and another value for each of its fields.
+CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
+    (
+        samples.ISOLATED_LAUNCH,
+        samples.isolated,
+        {
+            "image": "localhost/other:1",
+            "pull": False,
+            "entrypoint": "",
+            "arguments": ("--other",),
+            "attachment": ir.Published(port=20009),
+            "mounts": (),
+            "volumes": (ir.Volume(name="cache", target="/cache"),),
+            "devices": (),
+            "shm_size": 1,
+            "health_command": "",
+            "after_start": ("true",),
+            "writable": True,
+        },
+    ),
+    (samples.PUBLISHED_LAUNCH, samples.published, {"port": 1}),
+    (
+        samples.NATIVE_LAUNCH,
+        samples.process,
+        {
+            "argv": ("/bin/true",),
+            "devices": (),
+            "state_directory": "",
+            "egress": True,
+            "after_start": (),
+        },
+    ),
+    (
+        samples.ISOLATED,
+        samples.with_model,
+        {
+            "name": "other",
+            "slug": "other",
+            "engine": "other",
+            "aliases": (),
+            "upstream_model": "other",
+            "launch": samples.NATIVE_LAUNCH,
+            "endpoint": ir.Endpoint(host="10.133.7.10", port=8080),
+            "health": ir.Health(path="/", start_timeout=1.0),
+            "apis": (),
+            "environment": (),
+            "stop_timeout": 1.0,
+            "claims": (),
+            "origin": ir.Origin(path="$.other"),
+        },
+    ),
+    (
+        ir.Mount(source="/a", target="/b"),
+        lambda mount: samples.isolated(replace(samples.ISOLATED_LAUNCH, mounts=(mount,))),
+        {"source": "/c", "target": "/c"},
+    ),
+    (
+        ir.Volume(name="a", target="/b"),
+        lambda volume: samples.isolated(replace(samples.ISOLATED_LAUNCH, volumes=(volume,))),
+        {"name": "c", "target": "/c"},
+    ),
+    (
+        ir.Isolated(address="10.133.7.9"),
+        lambda attachment: samples.isolated(replace(samples.ISOLATED_LAUNCH, attachment=attachment)),
+        {"address": "10.133.7.10"},
+    ),
+    (
+        ir.Published(port=20001),
+        lambda attachment: samples.published(replace(samples.PUBLISHED_LAUNCH, attachment=attachment)),
+        {"port": 20002},
+    ),
+    (
+        samples.ISOLATED.health,
+        lambda health: samples.with_model(replace(samples.ISOLATED, health=health)),
+        {"path": "/ready", "start_timeout": 1.0, "interval": 7.0},
+    ),
+    (
+        samples.ISOLATED.endpoint,
+        lambda endpoint: samples.with_model(replace(samples.ISOLATED, endpoint=endpoint)),
+        {"host": "10.133.7.10", "port": 1},
+    ),
+    (
+        ir.GpuClaim(uuid="a", memory=1),
+        lambda claim: samples.with_model(replace(samples.ISOLATED, claims=(claim,))),
+        {"uuid": "b", "memory": 2},
+    ),
+    (
+        samples.ISOLATED.origin,
+        lambda origin: samples.with_model(replace(samples.ISOLATED, origin=origin)),
+        {"path": "$.other"},
+    ),
+    (
+        samples.GATEWAY,
+        _gateway,
+        {
+            "listen": ir.Endpoint(host="0.0.0.0", port=8080),
+            "python": "/usr/bin/python3",
+            "keys": (),
+            "max_body": 1,
+        },
+    ),
+    (
+        samples.GATEWAY.keys[0],
+        lambda key: _gateway(replace(samples.GATEWAY, keys=(key,))),
+        {"name": "other", "sha256": "00" * 32, "models": ("*",)},
+    ),
+    (
+        samples.FULL.network,
+        lambda network: replace(samples.FULL, network=network),
+        {"subnet": "10.134.0.0/16", "gateway": "10.133.0.2"},
+    ),
+    (
+        samples.FULL,
+        lambda deployment: deployment,
+        {
+            "scope": ir.Scope.USER,
+            "gateway": replace(samples.GATEWAY, max_body=1),
+            "models": (),
+            "network": None,
+            "podman": (4, 9, 3),
+            "systemd": 252,
+        },
+    ),
+]
+
+#: What says where a value comes from, and nothing of what runs: a fault that is found while emitting names it.
+NOT_EMITTED = {(ir.Origin, "location"), (ir.GatewayService, "origin")}
+
+
+def outcome(deployment: Deployment) -> object:
+    try:
+        return emit(deployment)
+    except ModelGridError as error:
+        return error.message
+
+
+@pytest.mark.parametrize(
+    ("base", "put", "name", "value"),
+    [(base, put, name, value) for base, put, changes in CHANGES for name, value in changes.items()],
+    ids=[f"{type(base).__name__}.{name}" for base, _, changes in CHANGES for name in changes],
+)
+def test_a_changed_field_changes_what_is_emitted(
+    base: Any, put: Callable[[Any], Deployment], name: str, value: Any
+) -> None:
+    assert outcome(put(replace(base, **{name: value}))) != outcome(put(base))
+
+
+def test_every_field_of_the_ir_is_changed_above() -> None:
+    kinds = {kind for kind in vars(ir).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")}
+    everything = {(kind, field.name) for kind in kinds for field in fields(kind)}
+    changed = {(type(base), name) for base, _, changes in CHANGES for name in changes}
+
+    assert everything - changed == NOT_EMITTED
