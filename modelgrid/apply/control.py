@@ -1,0 +1,106 @@
+"""Starting and stopping what is applied: the whole grid, or one model. Changes no file but the link for the boot."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from modelgrid.apply.events import ApplyError, UnitFailure
+from modelgrid.apply.files import locked, make_folder, remove_name, replace_link
+from modelgrid.apply.layout import TARGET
+from modelgrid.apply.observe import current_tree
+from modelgrid.apply.systemd import Verb
+from modelgrid.apply.units import Role, Unit, units_of
+from modelgrid.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelgrid.apply.host import Host
+    from modelgrid.emit.artifact import Artifact
+
+
+def control_grid(host: Host, verb: Verb) -> None:
+    """Start, stop or restart everything that is applied, and wait for it.
+
+    Raises:
+        HostError: nothing is applied, or systemd does not answer.
+        ApplyError: a unit is not up afterwards.
+    """
+    units = units_of(_applied(host))
+    # the units are part of the target: it takes them along, in their order
+    host.systemd.wait([host.systemd.enqueue(verb, TARGET)], lambda _result: None)
+    if verb is not Verb.STOP:
+        states = host.systemd.states(units)
+        # an image unit rests once its image is there
+        lasting = (unit for unit in units.values() if unit.wanted and unit.role is not Role.IMAGE)
+        _fail_on([unit for unit in lasting if not states[unit.name].up and not states[unit.name].masked])
+
+
+def control_model(host: Host, model: str, verb: Verb) -> str:
+    """Start, stop or restart the server of *model*, a name or an alias. Returns its unit.
+
+    Raises:
+        UsageError: there is no such model.
+        HostError: as :func:`control_grid`.
+        ApplyError: the server did not come up.
+    """
+    unit = unit_of_model(host, model)
+    (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], lambda _result: None)
+    if not result.done:
+        _fail_on([unit], result.result)
+    return unit.name
+
+
+def unit_of_model(host: Host, model: str) -> Unit:
+    """Return the unit of the server of *model*, a name or an alias.
+
+    Raises:
+        UsageError: there is no such model.
+        HostError: nothing is applied.
+    """
+    tree = _applied(host)
+    by_model = {unit.model: unit for unit in units_of(tree).values() if unit.model}
+    unit = by_model.get(_aliases(tree).get(model, model))
+    if unit is None:
+        known = ", ".join(sorted(by_model)) or "none"
+        raise UsageError(f"there is no model {model}", hint=f"the models are: {known}")
+    return unit
+
+
+def start_at_boot(host: Host, *, wanted: bool) -> None:
+    """Make the boot start the grid, or not. It takes effect at the next boot; nothing starts or stops now.
+
+    Raises:
+        HostError: nothing is applied, another process is changing the host, or the link cannot be written.
+    """
+    _applied(host)
+    layout = host.layout
+    try:
+        with locked(host.files, layout.lock):
+            if wanted:
+                make_folder(host.files, layout.wants_link.parent)
+                replace_link(host.files, layout.wants_link, str(layout.unit_target(TARGET)))
+            else:
+                remove_name(host.files, layout.wants_link)
+            host.systemd.daemon_reload()
+    except OSError as error:
+        raise HostError(f"cannot change {layout.wants_link}: {error.strerror or error}") from error
+
+
+def _applied(host: Host) -> tuple[Artifact, ...]:
+    tree = current_tree(host)
+    if tree is None:
+        raise HostError("nothing is applied on this host", hint="modelgrid apply makes the first generation")
+    return tree
+
+
+def _aliases(tree: Sequence[Artifact]) -> Mapping[str, str]:
+    routing = next((item.content for item in tree if item.path == "routing.json"), "{}")
+    routes = json.loads(routing).get("routes", [])
+    return {alias: route["model"] for route in routes for alias in route["aliases"]}
+
+
+def _fail_on(units: Sequence[Unit], result: str = "failed") -> None:
+    if units:
+        raise ApplyError([UnitFailure(unit=unit.name, model=unit.model, result=result) for unit in units])
