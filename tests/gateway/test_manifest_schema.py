@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import pytest
+
+from modelgrid.manifest import Manifest, ManifestError, Route, Upstream, dump, load_manifest
+from tests.gateway import manifest_schema
+from tests.gateway.conftest import manifest, route
+
+SAMPLE = manifest(route("a/b:c", 1, 2, aliases=("x",)), route("d", 3))
+
+
+def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "$") -> list[str]:
+    """Where *value* breaks *schema*, for the few keywords that the manifest's schema has."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    if "const" in schema:
+        return [] if value == schema["const"] and type(value) is type(schema["const"]) else [path]
+    kinds = {"object": dict, "array": list, "string": str, "integer": int}
+    if type(value) is not kinds[schema["type"]]:
+        return [path]
+    if isinstance(value, dict):
+        known = schema["properties"]
+        found = [path for name in schema["required"] if name not in value]
+        found += [path for name in value if name not in known]
+        return found + [
+            bad
+            for name, inner in value.items()
+            if name in known
+            for bad in violations(inner, known[name], root, f"{path}.{name}")
+        ]
+    if isinstance(value, list):
+        found = [path] if len(value) < schema.get("minItems", 0) else []
+        return found + [
+            bad
+            for number, item in enumerate(value)
+            for bad in violations(item, schema["items"], root, f"{path}[{number}]")
+        ]
+    if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        return [path]
+    return []
+
+
+def test_the_file_is_current() -> None:
+    assert manifest_schema.FILE.read_text(encoding="utf-8") == manifest_schema.text(), (
+        "run: python -m tests.gateway.manifest_schema"
+    )
+
+
+def test_every_field_of_the_types_is_in_it_and_required() -> None:
+    schema = manifest_schema.build()
+    for kind, part in ((Manifest, schema), (Route, schema["$defs"]["Route"]), (Upstream, schema["$defs"]["Upstream"])):
+        names = sorted(field.name for field in dataclasses.fields(kind))
+        assert sorted(part["properties"]) == sorted(part["required"]) == names
+
+
+def test_it_uses_no_keyword_that_these_tests_do_not_check() -> None:
+    keywords = set(re.findall(r'"([$\w]+)":', json.dumps(manifest_schema.build()))) - {
+        field.name for kind in (Manifest, Route, Upstream) for field in dataclasses.fields(kind)
+    }
+    told = {"$schema", "title", "description", "$defs", "Route", "Upstream", "properties", "default"}
+    checked = {"$ref", "type", "items", "required", "additionalProperties", "const", "minItems", "minimum", "maximum"}
+    assert keywords <= told | checked
+
+
+def test_a_dumped_manifest_follows_it() -> None:
+    schema = manifest_schema.build()
+
+    assert violations(json.loads(dump(SAMPLE)), schema, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"manifest_version": 2}, "$.manifest_version"),
+        ({"manifest_version": True}, "$.manifest_version"),
+        ({"max_body": "1"}, "$.max_body"),
+        ({"more": 1}, "$"),
+        ({"routes": [{}]}, "$.routes[0]"),
+        ({"routes": None}, "$.routes"),
+    ],
+)
+def test_it_and_the_loader_refuse_the_same(change: dict[str, Any], path: str) -> None:
+    data = json.loads(dump(SAMPLE)) | change
+    schema = manifest_schema.build()
+
+    assert path in violations(data, schema, schema)
+    with pytest.raises(ManifestError):
+        load_manifest(json.dumps(data))
