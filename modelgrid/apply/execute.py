@@ -1,0 +1,303 @@
+"""Changes a host: apply, rollback, destroy, and recovery from one of them that was killed.
+
+Each takes the one lock, and records what it is about to do before its first step. What a process that was killed left
+is finished or taken back by the next of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from modelgrid.apply.activation import Activation
+from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
+from modelgrid.apply.files import locked, make_folder
+from modelgrid.apply.generations import KEEP, Generations
+from modelgrid.apply.hostchecks import check_conflicts, check_host
+from modelgrid.apply.links import links_of
+from modelgrid.apply.observe import plan_now
+from modelgrid.apply.planner import make_plan
+from modelgrid.apply.preflight import check_stage
+from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.systemd import Verb
+from modelgrid.apply.teardown import tear_down
+from modelgrid.apply.units import units_of
+from modelgrid.errors import HostError, ModelGridError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from modelgrid.apply.host import Host
+    from modelgrid.apply.plan import Plan
+    from modelgrid.emit.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was done. *generation* is the one that is current now; *plan* is empty where nothing had to be done."""
+
+    generation: int | None
+    plan: Plan
+
+
+def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore, keep: int = KEEP) -> Outcome:
+    """Make *host* run *desired*, or leave it running what it ran.
+
+    Where units do not come up, the generation before is brought back, running, before this raises. *keep* is how many
+    generations stay on the host.
+
+    Raises:
+        HostError: the host cannot take it, another process is changing it, or units do not come up (ApplyError).
+        InternalError: the host's own tools refuse what ModelGrid made. Nothing was written.
+    """
+    with _os_errors():
+        check_host(host, desired)
+        _check_conflicts(host, desired)
+        # on a fresh host, not even the lock is made for a tree that the host's tools refuse
+        fresh = host.files.kind(host.layout.lock) is None
+        if fresh:
+            check_stage(host, desired)
+        make_folder(host.files, host.layout.base)
+        with locked(host.files, host.layout.lock):
+            return _Change(host, on_event).apply(desired, keep=keep, checked=fresh)
+
+
+def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -> Outcome:
+    """Make generation *to* current again; without, the one that the current generation took over from.
+
+    Raises:
+        HostError: there is no such generation, it was altered, or as :func:`apply`.
+    """
+    with _os_errors():
+        check_host(host, ())
+        if host.files.kind(host.layout.lock) is None:
+            raise _nothing_applied()
+        with locked(host.files, host.layout.lock):
+            return _Change(host, on_event).rollback(to)
+
+
+def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
+    """Finish or take back a change that was killed. Returns whether there was one.
+
+    Raises:
+        HostError: the host is not one to change, another process is changing it, or no whole generation is left.
+    """
+    with _os_errors():
+        check_host(host, ())
+        if host.files.kind(host.layout.lock) is None:
+            return False
+        with locked(host.files, host.layout.lock):
+            return _Change(host, on_event).recover(going_on=False)
+
+
+def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
+    """Stop everything and remove what ModelGrid put on *host*; weights, volumes and images stay.
+
+    Returns whether there was anything.
+
+    Raises:
+        HostError: the host is not one to change, another process is changing it, or systemd does not answer.
+    """
+    with _os_errors():
+        check_host(host, ())
+        if host.files.kind(host.layout.lock) is None:
+            return False
+        with locked(host.files, host.layout.lock):
+            tear_down(host, on_event)
+        return True
+
+
+class _Change:
+    """What the holder of the lock does. Strictly private."""
+
+    def __init__(self, host: Host, on_event: OnEvent) -> None:
+        self._host = host
+        self._on_event = on_event
+        self._generations = Generations(host.files, host.layout)
+        self._records = Records(host.files, host.layout)
+
+    def apply(self, desired: Sequence[Artifact], *, keep: int, checked: bool) -> Outcome:
+        self._generations.make_folders()
+        self.recover()
+        self._generations.clean()
+        source = self._generations.current()
+        plan = plan_now(desired, self._host)
+        if plan.empty:
+            return Outcome(generation=source, plan=plan)
+        if not plan.files:
+            self._repair(desired, source, plan)
+            return Outcome(generation=source, plan=plan)
+        if not checked:
+            self._tell("asking podman's generator and systemd about the new units")
+            check_stage(self._host, desired)
+        target = self._write(desired)
+        self._activate(Pending(source=source, target=target, phase=Phase.FORWARD, new=True), desired, plan)
+        self._prune(keep)
+        return Outcome(generation=target, plan=plan)
+
+    def rollback(self, to: int | None) -> Outcome:
+        self.recover()
+        source = self._generations.current()
+        if source is None:
+            raise _nothing_applied()
+        target = self._generations.parent(source) if to is None else to
+        if target is None or target not in self._generations.numbers():
+            missing = f"there is no generation {target}" if target else f"there is no generation before {source}"
+            raise HostError(missing, hint="see which there are with: modelgrid generations")
+        if problems := self._generations.problems(target):
+            raise HostError(f"generation {target} was altered: {problems[0]}", hint="roll back to another one")
+        tree = self._generations.read(target)
+        check_host(self._host, tree)
+        _check_conflicts(self._host, tree)
+        check_stage(self._host, tree)
+        plan = plan_now(tree, self._host)
+        if target != source:
+            self._activate(Pending(source=source, target=target, phase=Phase.FORWARD), tree, plan)
+        elif not plan.empty:
+            self._repair(tree, target, plan)
+        return Outcome(generation=target, plan=plan)
+
+    def recover(self, *, going_on: bool = True) -> bool:
+        """Finish or take back a change that was killed: forward if the generation it made current is whole.
+
+        With *going_on*, the lock and the folders that a change needs are there afterwards.
+        """
+        pending = self._records.pending()
+        if pending is None:
+            return False
+        if pending.phase is Phase.DESTROY:
+            self._tell("finishing a destroy that was interrupted")
+            tear_down(self._host, self._on_event, keep_base=going_on)
+            if going_on:
+                self._generations.make_folders()
+            return True
+        target = pending.target
+        forward = pending.phase is Phase.FORWARD and target == self._generations.current()
+        if forward and target is not None and not self._generations.problems(target):
+            self._tell(f"finishing the change to generation {target}, which was interrupted")
+            self._forward(pending, target)
+            return True
+        self._tell(f"taking back the change to generation {target}, which was interrupted")
+        self._back(pending)
+        return True
+
+    def _forward(self, pending: Pending, target: int) -> None:
+        """Carry out the whole change again, for nothing tells how far it came; then take it back if that fails."""
+        tree = self._generations.read(target)
+        before = None if pending.source is None else self._generations.read(pending.source)
+        plan = make_plan(tree, before, self._host.systemd.states({*units_of(tree), *units_of(before or ())}))
+        try:
+            Activation(self._host, self._on_event, tree=tree, number=target).carry_out(plan)
+            self._records.confirm(target)
+        except ApplyError:
+            # told already, unit by unit; the caller goes on from the generation before
+            self._back(pending)
+
+    def _repair(self, tree: Sequence[Artifact], number: int | None, plan: Plan) -> None:
+        """Bring up what is down though no file changes. There is nothing to go back to."""
+        try:
+            Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan)
+        except ApplyError as error:
+            raise ApplyError(error.failures, outcome=f"; generation {number} stays current") from error
+
+    def _activate(self, pending: Pending, tree: Sequence[Artifact], plan: Plan) -> None:
+        assert pending.target is not None
+        activation = Activation(self._host, self._on_event, tree=tree, number=pending.target)
+        try:
+            self._records.begin(pending)
+            activation.carry_out(plan)
+            self._records.confirm(pending.target)
+        except (ModelGridError, OSError, KeyboardInterrupt) as error:
+            outcome = f"generation {pending.source} runs again" if pending.source else "nothing runs, as before"
+            try:
+                self._tell("going back")
+                self._back(pending, touched=activation.touched)
+            except (ModelGridError, OSError) as second:
+                raise HostError(
+                    f"{_said(error)}; and going back failed: {_said(second)}",
+                    hint="mend what the second part names, then apply again: it finishes or takes back this change",
+                ) from error
+            if isinstance(error, ApplyError):
+                raise ApplyError(error.failures, outcome=f"; {outcome}") from error
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise HostError(f"{_said(error)}; {outcome}", hint=getattr(error, "hint", None)) from error
+
+    def _back(self, pending: Pending, *, touched: AbstractSet[str] | None = None) -> None:
+        """Bring the generation before back. What fails to start in it is told and does not stop this.
+
+        *touched* are the units that may run by the generation that is given up; none where that is not known.
+        """
+        source, target = pending.source, pending.target
+        if source is not None and (problems := self._generations.problems(source)):
+            raise HostError(
+                f"generation {source} was altered, and so cannot be brought back: {problems[0]}",
+                hint=f"restore it, or remove {self._host.layout.pending} and apply again",
+            )
+        tree = () if source is None else self._generations.read(source)
+        begun = pending.phase is Phase.BACK or self._generations.current() == target
+        left = tree
+        if begun and target in self._generations.numbers():
+            self._records.begin(replace(pending, phase=Phase.BACK))
+            left = self._generations.read(target)
+        states = self._host.systemd.states({*units_of(tree), *units_of(left)})
+        plan = make_plan(tree, left, states)
+        if touched is not None:
+            # any other still runs as the generation before has it
+            kept = (item for item in plan.actions if item.verb is not Verb.RESTART or item.unit in touched)
+            plan = replace(plan, actions=tuple(kept))
+        Activation(self._host, self._on_event, tree=tree, number=source, tolerant=True).carry_out(plan)
+        if pending.new and target in self._generations.numbers():
+            self._generations.remove(target)
+        self._records.end()
+
+    def _write(self, desired: Sequence[Artifact]) -> int:
+        try:
+            number = self._generations.write(desired, created=self._host.now())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._generations.clean()
+            raise
+        self._tell(f"wrote generation {number}")
+        return number
+
+    def _prune(self, keep: int) -> None:
+        current = self._generations.current()
+        assert current is not None
+        protected = {number for number in (current, self._generations.parent(current)) if number is not None}
+        try:
+            self._generations.prune(keep, protected=protected)
+        except OSError as error:
+            # the change is done and confirmed: what is left over is removed next time
+            self._on_event(Event(kind=EventKind.WARNING, message=f"old generations stay: {_said(error)}"))
+
+    def _tell(self, message: str) -> None:
+        self._on_event(Event(kind=EventKind.STEP, message=message))
+
+
+def _check_conflicts(host: Host, tree: Sequence[Artifact]) -> None:
+    units = units_of(tree)
+    quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
+    check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
+
+
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(_said(error)) from error
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, ModelGridError):
+        return error.message
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}"
+    return "interrupted"
+
+
+def _nothing_applied() -> HostError:
+    return HostError("nothing is applied on this host", hint="modelgrid apply makes the first generation")

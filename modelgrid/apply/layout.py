@@ -1,0 +1,137 @@
+"""Where things lie on a host. Paths are the host's own: the FileSystem of a test puts its root before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.errors import HostError
+from modelgrid.ir import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TARGET = "modelgrid.target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The folders and links of one scope.
+
+    Attributes:
+        base: ModelGrid's own folder. What lies in it by another name than those below is not ours.
+        quadlet_link: made once, points to the quadlets of the current generation.
+        unit_folder: where systemd looks for plain units; each of ours is a link in it.
+        boot_target: the target that pulls ours in at boot.
+        quadlet_folders: where podman's generator looks, in its order (podman-systemd.unit(5)).
+    """
+
+    scope: Scope
+    base: Path
+    quadlet_link: Path
+    unit_folder: Path
+    boot_target: str
+    quadlet_folders: tuple[Path, ...]
+
+    @classmethod
+    def system(cls) -> Layout:
+        """Return the layout of the system's units."""
+        return cls(
+            scope=Scope.SYSTEM,
+            base=Path("/etc/modelgrid"),
+            quadlet_link=Path("/etc/containers/systemd/modelgrid"),
+            unit_folder=Path("/etc/systemd/system"),
+            boot_target="multi-user.target",
+            quadlet_folders=(
+                Path("/run/containers/systemd"),
+                Path("/etc/containers/systemd"),
+                Path("/usr/share/containers/systemd"),
+            ),
+        )
+
+    @classmethod
+    def user(cls, environment: Mapping[str, str]) -> Layout:
+        """Return the layout of a user's units, below $XDG_CONFIG_HOME as the user's systemd has it.
+
+        Raises:
+            HostError: neither $XDG_CONFIG_HOME nor $HOME says where that is.
+        """
+        home = environment.get("XDG_CONFIG_HOME") or (f"{environment['HOME']}/.config" if "HOME" in environment else "")
+        # the XDG base directory specification: a relative path is to be ignored
+        if not home.startswith("/"):
+            raise HostError("neither XDG_CONFIG_HOME nor HOME names a folder", hint="set HOME to your home folder")
+        config = Path(home)
+        runtime = environment.get("XDG_RUNTIME_DIR", "")
+        return cls(
+            scope=Scope.USER,
+            base=config / "modelgrid",
+            quadlet_link=config / "containers/systemd/modelgrid",
+            unit_folder=config / "systemd/user",
+            boot_target="default.target",
+            quadlet_folders=(
+                *((Path(runtime) / "containers/systemd",) if runtime.startswith("/") else ()),
+                config / "containers/systemd",
+            ),
+        )
+
+    @classmethod
+    def of(cls, scope: Scope, environment: Mapping[str, str]) -> Layout:
+        """Return the layout of *scope*; *environment* is read for a user's only."""
+        return cls.system() if scope is Scope.SYSTEM else cls.user(environment)
+
+    @property
+    def generations(self) -> Path:
+        """Folder of the generations, each named by its number."""
+        return self.base / "generations"
+
+    @property
+    def current(self) -> Path:
+        """The one link whose swap commits a generation."""
+        return self.base / "current"
+
+    @property
+    def state(self) -> Path:
+        """Folder of the records of what is under way and what was confirmed."""
+        return self.base / "state"
+
+    @property
+    def pending(self) -> Path:
+        """Present while a change is under way, and after one that was killed."""
+        return self.state / "pending.json"
+
+    @property
+    def confirmed(self) -> Path:
+        """Which generation was last seen healthy."""
+        return self.state / "confirmed.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that changes this host."""
+        return self.base / "lock"
+
+    def generation(self, number: int) -> Path:
+        """Return the folder of generation *number*."""
+        return self.generations / str(number)
+
+    def unit_link(self, unit: str) -> Path:
+        """Return the place of the link to plain unit *unit*."""
+        return self.unit_folder / unit
+
+    def unit_target(self, unit: str) -> Path:
+        """Return what that link points to, whichever generation is current."""
+        return self.current / "units" / unit
+
+    @property
+    def quadlet_target(self) -> Path:
+        """What the quadlet link points to, whichever generation is current."""
+        return self.current / "quadlets"
+
+    @property
+    def wants_link(self) -> Path:
+        """The link that starts everything at boot."""
+        return self.unit_folder / f"{self.boot_target}.wants" / TARGET
+
+    def owns(self, target: str) -> bool:
+        """Say whether a link with *target* is ours: it points into our folder."""
+        return Path(target).is_relative_to(self.base)

@@ -1,0 +1,133 @@
+"""What is on the host now: the readers. They take no lock and write nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelgrid.apply.generations import Generation, Generations
+from modelgrid.apply.hostchecks import check_host
+from modelgrid.apply.links import links_of, missing_links
+from modelgrid.apply.planner import make_plan
+from modelgrid.apply.records import Records
+from modelgrid.apply.units import units_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelgrid.apply.host import Host
+    from modelgrid.apply.plan import Plan
+    from modelgrid.apply.systemd import UnitState
+    from modelgrid.emit.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStatus:
+    """A unit of the current generation. *since* is when its state last changed, in seconds of the epoch."""
+
+    unit: str
+    model: str
+    role: str
+    wanted: bool
+    state: UnitState
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the host runs.
+
+    Attributes:
+        generation: the current one; none where nothing is applied.
+        confirmed: the one that was last seen healthy.
+        interrupted: whether a change was killed, or is under way right now.
+        boots: whether everything starts at boot.
+        units: sorted by name.
+    """
+
+    generation: int | None
+    confirmed: int | None
+    interrupted: bool
+    boots: bool
+    units: tuple[UnitStatus, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as values that JSON has."""
+        return {
+            "generation": self.generation,
+            "confirmed": self.confirmed,
+            "interrupted": self.interrupted,
+            "starts_at_boot": self.boots,
+            "units": [
+                {
+                    "unit": item.unit,
+                    "model": item.model or None,
+                    "role": item.role,
+                    "load": item.state.load,
+                    "active": item.state.active,
+                    "sub": item.state.sub,
+                    "since": item.since,
+                }
+                for item in self.units
+            ],
+        }
+
+
+def plan(desired: Sequence[Artifact], host: Host) -> Plan:
+    """Return what ``apply`` would do to *host* now. Needs no rights; keys that may not be read are compared by hash.
+
+    Raises:
+        HostError: the host could not take *desired*, or systemd does not answer.
+    """
+    check_host(host, desired, writing=False)
+    return plan_now(desired, host)
+
+
+def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
+    """Return the plan from the current generation to *desired*, by what the host's units do now."""
+    current = current_tree(host, known=desired)
+    states = host.systemd.states({*units_of(desired), *units_of(current or ())})
+    wanted = links_of(desired, host.layout).keys()
+    lost = missing_links(host.files, links_of(current or (), host.layout))
+    return make_plan(desired, current, states, missing_links=[str(path) for path in lost if path in wanted])
+
+
+def current_tree(host: Host, *, known: Sequence[Artifact] = ()) -> tuple[Artifact, ...] | None:
+    """Return the artifacts of the current generation as they are on the disk; none where nothing is applied."""
+    generations = Generations(host.files, host.layout)
+    number = generations.current()
+    return None if number is None else generations.read(number, known=known)
+
+
+def list_generations(host: Host) -> tuple[Generation, ...]:
+    """Return the generations on *host*, in order of number."""
+    return Generations(host.files, host.layout).list()
+
+
+def status(host: Host) -> Status:
+    """Return what *host* runs.
+
+    Raises:
+        HostError: systemd does not answer.
+    """
+    records = Records(host.files, host.layout)
+    generation = Generations(host.files, host.layout).current()
+    units = units_of(current_tree(host) or ())
+    states: Mapping[str, UnitState] = host.systemd.states(units)
+    return Status(
+        generation=generation,
+        confirmed=records.confirmed(),
+        interrupted=records.pending() is not None,
+        boots=host.files.readlink(host.layout.wants_link) is not None,
+        units=tuple(
+            UnitStatus(
+                unit=name,
+                model=unit.model,
+                role=unit.role.value,
+                wanted=unit.wanted,
+                state=states[name],
+                since=host.systemd.since(name),
+            )
+            for name, unit in units.items()
+        ),
+    )

@@ -1,0 +1,127 @@
+"""The plan as values: what ``apply`` will do, in which order, and why. Made by :mod:`modelgrid.apply.planner`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelgrid.apply.relaxations import Relaxation
+    from modelgrid.apply.systemd import Verb
+
+
+class Change(Enum):
+    """What becomes of a file."""
+
+    ADD = "add"
+    ALTER = "alter"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file of the tree that differs. All of them change in one step, with the swap of the generation."""
+
+    path: str
+    change: Change
+
+
+class Wave(Enum):
+    """When an action happens. Everything in one wave is queued together and then waited for."""
+
+    #: Before the swap: systemd must still know how to stop them.
+    BEFORE = "before"
+    #: Images are pulled while the old servers still run.
+    PULL = "pull"
+    RUN = "run"
+    #: What nothing needs any more, once the new is up.
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One job of systemd, and why.
+
+    Attributes:
+        model: the model that the unit serves; empty where it serves none.
+        origin: the part of the configuration that the unit comes from, ``$.models["llama3:8b"]``; empty if unknown.
+        reasons: one clause each.
+    """
+
+    wave: Wave
+    verb: Verb
+    unit: str
+    model: str = ""
+    origin: str = ""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRemoval:
+    """A podman network that is removed after the jobs of *wave*.
+
+    podman never changes a network that exists, so one that differs is removed and made anew.
+    """
+
+    wave: Wave
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that ``apply`` will do.
+
+    Attributes:
+        files: sorted by path.
+        actions: in the order of their waves.
+        networks: in the order of their waves.
+        links: links that someone removed from the host and that are made again.
+        unchanged: units that are left alone, sorted.
+        images: images that are pulled where the host lacks them, sorted.
+        relaxations: what loosens the isolation of a unit in the desired tree.
+        notes: what else should be known, one sentence each.
+    """
+
+    files: tuple[FileChange, ...] = ()
+    actions: tuple[Action, ...] = ()
+    networks: tuple[NetworkRemoval, ...] = ()
+    links: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    relaxations: tuple[Relaxation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.files or self.actions or self.links)
+
+    def wave(self, wave: Wave) -> tuple[Action, ...]:
+        """Return the actions of one wave."""
+        return tuple(action for action in self.actions if action.wave is wave)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as values that JSON has."""
+        return {
+            "files": [{"path": item.path, "change": item.change.value} for item in self.files],
+            "actions": [
+                {
+                    "action": action.verb.name.lower(),
+                    "unit": action.unit,
+                    "model": action.model or None,
+                    "origin": action.origin or None,
+                    "when": action.wave.value,
+                    "reasons": list(action.reasons),
+                }
+                for action in self.actions
+            ],
+            "networks_removed": [{"name": item.name, "when": item.wave.value} for item in self.networks],
+            "links": list(self.links),
+            "unchanged": list(self.unchanged),
+            "images": list(self.images),
+            "relaxations": [
+                {"unit": item.unit, "model": item.model or None, "text": item.text} for item in self.relaxations
+            ],
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,222 @@
+"""Finds what it takes to get from one tree to another, and why. Pure: trees and unit states in, a plan out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Wave
+from modelgrid.apply.relaxations import relaxations_of
+from modelgrid.apply.systemd import UNKNOWN, UnitState, Verb
+from modelgrid.apply.units import Role, Unit, differences, units_of
+from modelgrid.emit.routing import KEYS, MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from modelgrid.emit.artifact import Artifact
+
+#: Sections of a quadlet that what depends on it has to be restarted for.
+_SHARED_SECTION = {Role.IMAGE: "Image.", Role.NETWORK: "Network."}
+
+
+def make_plan(
+    desired: Sequence[Artifact],
+    current: Sequence[Artifact] | None,
+    states: Mapping[str, UnitState],
+    *,
+    missing_links: Iterable[str] = (),
+) -> Plan:
+    """Compare *desired* with *current*, none where nothing was applied, on a host whose units have *states*.
+
+    A unit without a state counts as unknown to systemd. *missing_links* are links that *current* has lost on the host.
+    Only what differs in meaning (:func:`modelgrid.emit.unitfile.meaning`) touches a unit; a comment does not.
+    """
+    had = current or ()
+    planner = _Planner(units_of(desired), units_of(had), states, _gateway_news(desired, had))
+    actions = planner.actions()
+    touched = {action.unit for action in actions}
+    return Plan(
+        files=_file_changes(desired, had),
+        actions=actions,
+        networks=planner.networks(),
+        links=tuple(sorted(missing_links)),
+        unchanged=tuple(name for name in planner.wanted if name in planner.had and name not in touched),
+        images=tuple(
+            sorted(
+                unit.value("Image", "Image").replace("%%", "%")
+                for name, unit in planner.wanted.items()
+                if unit.role is Role.IMAGE and name in touched
+            )
+        ),
+        relaxations=tuple(item for unit in planner.wanted.values() for item in relaxations_of(unit)),
+        notes=tuple(
+            f"{name} is masked and stays down; to allow it: systemctl unmask {name}"
+            for name, unit in planner.wanted.items()
+            if unit.wanted and states.get(name, UNKNOWN).masked
+        ),
+    )
+
+
+class _Planner:
+    """Decides about each unit in turn. Strictly private: one is made per plan."""
+
+    def __init__(
+        self,
+        wanted: Mapping[str, Unit],
+        had: Mapping[str, Unit],
+        states: Mapping[str, UnitState],
+        gateway_news: Mapping[Verb, tuple[str, ...]],
+    ) -> None:
+        self.wanted = wanted
+        self.had = had
+        self._states = states
+        self._gateway_news = gateway_news
+        #: why a unit that both trees have is not what it was
+        self._news = {name: self._differences(name) for name in wanted.keys() & had.keys()}
+        self._renewed = {name for name, news in self._news.items() if news and wanted[name].role is Role.NETWORK}
+
+    def actions(self) -> tuple[Action, ...]:
+        """Return what happens to every unit, in the order of the waves."""
+        found: list[Action] = []
+        for name in self.had.keys() - self.wanted.keys():
+            found += self._removed(self.had[name])
+        for unit in self.wanted.values():
+            if self._state(unit).masked:
+                continue
+            if unit.name in self._renewed or unit.needs & self._renewed:
+                found += self._renew(unit)
+            elif unit.name in self.had:
+                found += self._kept(unit)
+            else:
+                found += self._added(unit)
+        order = {wave: index for index, wave in enumerate(Wave)}
+        return tuple(sorted(found, key=lambda action: (order[action.wave], action.unit)))
+
+    def networks(self) -> tuple[NetworkRemoval, ...]:
+        """Return the networks that change, and those that nothing needs any more."""
+        gone = (unit for name, unit in self.had.items() if unit.role is Role.NETWORK and name not in self.wanted)
+        return (
+            *(NetworkRemoval(wave=Wave.BEFORE, name=network_name(self.had[name])) for name in sorted(self._renewed)),
+            *(NetworkRemoval(wave=Wave.AFTER, name=network_name(unit)) for unit in gone),
+        )
+
+    def _removed(self, unit: Unit) -> Iterable[Action]:
+        if self._state(unit).active == "inactive":
+            return
+        # systemd stops with an image or a network whatever requires it, so these wait until nothing does
+        late = unit.role in {Role.IMAGE, Role.NETWORK, Role.GATE}
+        yield _action(Wave.AFTER if late else Wave.BEFORE, Verb.STOP, unit, "it is no longer configured")
+
+    def _added(self, unit: Unit) -> Iterable[Action]:
+        if self._state(unit).down:
+            if unit.wanted or unit.role is Role.IMAGE:
+                yield _action(_wave(unit), Verb.START, unit, "it is new")
+        elif unit.role in {Role.SERVICE, Role.GATEWAY}:
+            yield _action(_wave(unit), Verb.RESTART, unit, "it is new, and a unit of that name runs already")
+
+    def _kept(self, unit: Unit) -> Iterable[Action]:
+        state = self._state(unit)
+        reasons = self._reasons(unit)
+        news = self._gateway_news if unit.role is Role.GATEWAY else {}
+        reasons += news.get(Verb.RESTART, ())
+        if state.down:
+            if unit.wanted:
+                yield _action(_wave(unit), Verb.START, unit, *reasons, _why_down(state))
+        elif reasons:
+            yield _action(_wave(unit), Verb.RESTART, unit, *reasons)
+        elif Verb.RELOAD in news:
+            yield _action(_wave(unit), Verb.RELOAD, unit, *news[Verb.RELOAD])
+
+    def _renew(self, unit: Unit) -> Iterable[Action]:
+        """Stop *unit* before the swap and start it after, for its network is made anew in between."""
+        changed = (f"{name} changed" for name in sorted(unit.needs & self._renewed))
+        reasons = (*self._reasons(unit), *changed)
+        down = self._state(unit).down
+        if not down:
+            yield _action(Wave.BEFORE, Verb.STOP, unit, *reasons)
+        if unit.wanted or not down:
+            yield _action(Wave.RUN, Verb.START, unit, *reasons)
+
+    def _reasons(self, unit: Unit) -> tuple[str, ...]:
+        """Return why *unit* must be restarted: what it says, and what it depends on."""
+        images = (name for name in sorted(unit.needs - self._renewed) if self._news.get(name))
+        return self._news.get(unit.name, ()) + tuple(f"{name} changed" for name in images)
+
+    def _differences(self, name: str) -> tuple[str, ...]:
+        role = self.wanted[name].role
+        if role is Role.TARGET:
+            # it runs nothing: what it wants now is in effect after daemon-reload
+            return ()
+        section = _SHARED_SECTION.get(role, "")
+        found = differences(self.had[name].artifact.content, self.wanted[name].artifact.content)
+        return tuple(clause for clause in found if clause.startswith(section))
+
+    def _state(self, unit: Unit) -> UnitState:
+        return self._states.get(unit.name, UNKNOWN)
+
+
+def _action(wave: Wave, verb: Verb, unit: Unit, *reasons: str) -> Action:
+    origin = unit.value("X-ModelGrid", "Origin")
+    return Action(wave=wave, verb=verb, unit=unit.name, model=unit.model, origin=origin, reasons=reasons)
+
+
+def _wave(unit: Unit) -> Wave:
+    return Wave.PULL if unit.role is Role.IMAGE else Wave.RUN
+
+
+def _why_down(state: UnitState) -> str:
+    return "it failed" if state.active in {"failed", "activating"} else "it is not running"
+
+
+def network_name(unit: Unit) -> str:
+    """Return the name that podman has for the network of *unit* (podman-systemd.unit(5), NetworkName=)."""
+    return unit.value("Network", "NetworkName") or f"systemd-{unit.name.removesuffix('-network.service')}"
+
+
+def _file_changes(desired: Iterable[Artifact], current: Iterable[Artifact]) -> tuple[FileChange, ...]:
+    wanted, had = {item.path: item for item in desired}, {item.path: item for item in current}
+    changes = []
+    for path in sorted(wanted.keys() | had.keys()):
+        if path not in had:
+            changes.append(FileChange(path=path, change=Change.ADD))
+        elif path not in wanted:
+            changes.append(FileChange(path=path, change=Change.REMOVE))
+        elif wanted[path] != had[path]:
+            changes.append(FileChange(path=path, change=Change.ALTER))
+    return tuple(changes)
+
+
+def _gateway_news(desired: Iterable[Artifact], current: Iterable[Artifact]) -> Mapping[Verb, tuple[str, ...]]:
+    """Return what the gateway's inputs ask of it: a reload for routes, a restart for keys.
+
+    systemd copies a credential when the service starts, so a running gateway does not see new keys.
+    """
+    wanted, had = {item.path: item.content for item in desired}, {item.path: item.content for item in current}
+    news: dict[Verb, tuple[str, ...]] = {}
+    if KEYS in wanted and KEYS in had and _json(wanted[KEYS]) != _json(had[KEYS]):
+        news[Verb.RESTART] = (f"{KEYS} changed, and is read when the gateway starts",)
+    if MANIFEST in wanted and MANIFEST in had and _json(wanted[MANIFEST]) != _json(had[MANIFEST]):
+        news[Verb.RELOAD] = _route_changes(had[MANIFEST], wanted[MANIFEST])
+    return news
+
+
+def _route_changes(before: str, after: str) -> tuple[str, ...]:
+    old, new = _routes(before), _routes(after)
+    words = [f"route {model} is new" for model in sorted(new.keys() - old.keys())]
+    words += [f"route {model} is gone" for model in sorted(old.keys() - new.keys())]
+    words += [f"route {model} changed" for model in sorted(new.keys() & old.keys()) if new[model] != old[model]]
+    return tuple(words) or (f"{MANIFEST} changed",)
+
+
+def _routes(text: str) -> Mapping[str, Any]:
+    value = _json(text)
+    routes = value.get("routes") if isinstance(value, dict) else None
+    return {str(item["model"]): item for item in routes or () if isinstance(item, dict) and "model" in item}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

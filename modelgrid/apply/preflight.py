@@ -1,0 +1,103 @@
+"""Asks the host's own tools about a tree before anything of it is written below /etc.
+
+The tree is staged in a temporary folder of its own. podman's generator makes services of the quadlets there, as it
+will at daemon-reload, and ``systemd-analyze verify`` reads those and the plain units together.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.apply.process import NOT_FOUND
+from modelgrid.emit.artifact import QUADLETS, UNITS
+from modelgrid.emit.names import unit_name
+from modelgrid.errors import HostError, InternalError
+from modelgrid.ir import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelgrid.apply.host import Host
+    from modelgrid.emit.artifact import Artifact
+
+#: Where systemd looks for generators, in its order (systemd.generator(7)).
+_GENERATOR_FOLDERS = ("/run/systemd", "/etc/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd")
+
+_HEADING = re.compile(r"^---(?P<name>[^\n]+)---\n", re.MULTILINE)
+_REPORT_HINT = "this is a fault in ModelGrid: please report it with the output of modelgrid compile"
+
+
+def check_stage(host: Host, artifacts: Sequence[Artifact]) -> None:
+    """Stage *artifacts* in a temporary folder and let the host's generator and systemd-analyze judge them.
+
+    Raises:
+        HostError: a tool that is needed for that is missing.
+        InternalError: a tool refuses what ModelGrid made; the message quotes it.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelgrid-") as name:
+        stage = Path(name)
+        units = stage / UNITS
+        for folder in (stage / QUADLETS, units):
+            folder.mkdir()
+        for item in artifacts:
+            if item.path.startswith((f"{QUADLETS}/", f"{UNITS}/")):
+                (stage / item.path).write_text(item.content, encoding="utf-8", newline="\n")
+        quadlets = [
+            unit
+            for item in artifacts
+            if item.path.startswith(f"{QUADLETS}/") and (unit := unit_name(item.path)) is not None
+        ]
+        if quadlets:
+            for unit, text in _generated(host, stage / QUADLETS, quadlets).items():
+                (units / unit).write_text(text, encoding="utf-8", newline="\n")
+        _verify(host, stage, sorted(units.iterdir()))
+
+
+def _generated(host: Host, folder: Path, expected: Sequence[str]) -> Mapping[str, str]:
+    """Run podman's generator on *folder*; return the text of every unit that it makes."""
+    generator = _generator(host)
+    argv = [generator, "-dryrun", *(("-user",) if host.layout.scope is Scope.USER else ())]
+    done = host.processes.run(*argv, environment={"QUADLET_UNIT_DIRS": str(folder)})
+    parts = _HEADING.split(done.stdout)
+    made = dict(zip(parts[1::2], parts[2::2], strict=True))
+    faults = [line for line in done.stderr.splitlines() if line.strip() and "Loading source unit file" not in line]
+    missing = sorted(set(expected) - made.keys())
+    if done.returncode != 0 or faults or missing:
+        said = "; ".join(_plain(line, folder) for line in faults) or f"it makes no {', '.join(missing)}"
+        raise InternalError(f"podman's generator refuses what ModelGrid made: {said}", hint=_REPORT_HINT)
+    return made
+
+
+def _generator(host: Host) -> str:
+    scope = host.layout.scope.value
+    for folder in _GENERATOR_FOLDERS:
+        path = Path(folder) / f"{scope}-generators" / f"podman-{scope}-generator"
+        if host.files.kind(path) is not None:
+            return str(path)
+    raise HostError(
+        f"podman's generator for systemd (podman-{scope}-generator) is missing",
+        hint="install the whole podman package of the distribution",
+    )
+
+
+def _verify(host: Host, stage: Path, units: Sequence[Path]) -> None:
+    """Let systemd read *units*. It exits with 0 for a key that it does not know: any line about ours is a fault."""
+    scope = ("--user",) if host.layout.scope is Scope.USER else ()
+    done = host.processes.run("systemd-analyze", *scope, "verify", "--man=no", *(str(unit) for unit in units))
+    if done.returncode == NOT_FOUND:
+        raise HostError("systemd-analyze is missing", hint="install the whole systemd package of the distribution")
+    names = {unit.name for unit in units}
+    lines = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip()]
+    faults = [line for line in lines if str(stage) in line or any(name in line for name in names)]
+    # a unit of the host that ours only refer to may be faulty without ours being so
+    if faults or (done.returncode != 0 and not lines):
+        said = "; ".join(_plain(line, stage) for line in faults) or f"exit code {done.returncode}"
+        raise InternalError(f"systemd-analyze verify refuses what ModelGrid made: {said}", hint=_REPORT_HINT)
+
+
+def _plain(line: str, folder: Path) -> str:
+    """Return *line* without the temporary folder and the generator's own prefix."""
+    return re.sub(r"^quadlet-generator\[\d+\]: ", "", line.strip()).replace(f"{folder}/", "")

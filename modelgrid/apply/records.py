@@ -1,0 +1,120 @@
+"""The two records beside the generations: what is under way, and what was last seen healthy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from modelgrid.apply.files import FileSystem, remove_name, replace_file
+from modelgrid.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from modelgrid.apply.layout import Layout
+
+RECORD_VERSION = 1
+
+
+class Phase(Enum):
+    """Which way a change goes, and so which way it is finished after a crash."""
+
+    FORWARD = "forward"
+    BACK = "back"
+    DESTROY = "destroy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A change that is under way: from generation *source* to *target*; none where there is no generation.
+
+    *new* says that *target* was made for it, and so goes away again if it does not come up.
+    """
+
+    source: int | None
+    target: int | None
+    phase: Phase
+    new: bool = False
+
+
+class Records:
+    """Reads and writes the records. Each is replaced in one step, so none is ever half written."""
+
+    def __init__(self, files: FileSystem, layout: Layout) -> None:
+        self._files = files
+        self._layout = layout
+
+    def pending(self) -> Pending | None:
+        """Return the change that is under way or was killed; none where there is none.
+
+        Raises:
+            HostError: the record is not one that this version can read.
+        """
+        data = self._read(self._layout.pending)
+        if data is None:
+            return None
+        try:
+            return Pending(
+                source=_number(data["from"]),
+                target=_number(data["to"]),
+                phase=Phase(data["phase"]),
+                new=data["new"] is True,
+            )
+        except (KeyError, ValueError) as error:
+            raise _unreadable(self._layout.pending) from error
+
+    def confirmed(self) -> int | None:
+        """Return the generation that was last seen healthy; none where there is none."""
+        data = self._read(self._layout.confirmed)
+        if data is None:
+            return None
+        try:
+            return _number(data["generation"])
+        except (KeyError, ValueError) as error:
+            raise _unreadable(self._layout.confirmed) from error
+
+    def begin(self, pending: Pending) -> None:
+        """Record *pending* before the first step that it is about."""
+        self._write(
+            self._layout.pending,
+            {"from": pending.source, "new": pending.new, "phase": pending.phase.value, "to": pending.target},
+        )
+
+    def confirm(self, number: int) -> None:
+        """Record that generation *number* is current and healthy, and that nothing is under way."""
+        self._write(self._layout.confirmed, {"generation": number})
+        self.end()
+
+    def end(self) -> None:
+        """Record that nothing is under way."""
+        remove_name(self._files, self._layout.pending)
+
+    def _write(self, path: Path, fields: dict[str, Any]) -> None:
+        text = json.dumps({"record_version": RECORD_VERSION, **fields}, indent=2, sort_keys=True)
+        replace_file(self._files, path, f"{text}\n".encode(), 0o644)
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            data = json.loads(self._files.read(path))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise _unreadable(path) from error
+        if not isinstance(data, dict) or data.get("record_version") != RECORD_VERSION:
+            raise _unreadable(path)
+        return data
+
+
+def _number(value: object) -> int | None:
+    if value is None or type(value) is int:
+        return value
+    raise ValueError(f"{value!r} is no generation")
+
+
+def _unreadable(path: Path) -> HostError:
+    return HostError(
+        f"{path} is not a record of this ModelGrid",
+        hint="use the version that wrote it, or remove the file and apply again",
+    )

@@ -1,0 +1,76 @@
+"""Removes everything of ours from a host, and nothing else: links into our folder, and what we keep in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelgrid.apply.events import Event, EventKind, OnEvent
+from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sync_folder
+from modelgrid.apply.generations import Generations
+from modelgrid.apply.links import owned_links, remove_links
+from modelgrid.apply.planner import network_name
+from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.systemd import Verb
+from modelgrid.apply.units import Role, Unit, units_of
+
+if TYPE_CHECKING:
+    from modelgrid.apply.host import Host
+
+
+def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None:
+    """Stop all units, remove links, generations, records and the podman network. The caller holds the lock.
+
+    With *keep_base* the folder and the lock stay, for a caller that goes on. Begun again after a kill, it goes on where
+    it was.
+    """
+    files, layout = host.files, host.layout
+    generations, records = Generations(files, layout), Records(files, layout)
+    units: dict[str, Unit] = {}
+    for number in generations.numbers():
+        units |= units_of(generations.read(number))
+    if files.kind(layout.state) is Kind.FOLDER:
+        records.begin(Pending(source=generations.current(), target=None, phase=Phase.DESTROY))
+    _stop(host, on_event, units)
+    generations.switch(None)
+    remove_links(files, layout, owned_links(files, layout))
+    host.systemd.daemon_reload()
+    for unit in sorted(units):
+        host.systemd.reset_failed(unit)
+    for name in sorted({network_name(unit) for unit in units.values() if unit.role is Role.NETWORK}):
+        done = host.processes.run("podman", "network", "rm", name)
+        if done.returncode != 0 and "not found" not in done.stderr:
+            reason = done.stderr.strip().rpartition("\n")[2]
+            on_event(Event(kind=EventKind.WARNING, message=f"podman does not remove the network {name}: {reason}"))
+    if files.kind(layout.generations) is Kind.FOLDER:
+        remove_tree(files, layout.generations)
+    remove_name(files, layout.confirmed)
+    remove_name(files, layout.pending)
+    if files.kind(layout.state) is Kind.FOLDER:
+        remove_tree(files, layout.state)
+    if not keep_base:
+        _remove_base(host)
+
+
+def _stop(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
+    """Stop every unit while systemd still knows how to, in the order that it has for that."""
+    states = host.systemd.states(units)
+    names = [name for name in sorted(units) if states[name].active != "inactive"]
+    for name in names:
+        on_event(Event(kind=EventKind.JOB, message=f"stopping {name}", unit=name, model=units[name].model))
+    jobs = [host.systemd.enqueue(Verb.STOP, name) for name in names]
+    for result in host.systemd.wait(jobs, lambda _result: None) if jobs else ():
+        if not result.done:
+            message = f"{result.job.unit} does not stop ({result.result})"
+            on_event(Event(kind=EventKind.WARNING, message=message, unit=result.job.unit))
+
+
+def _remove_base(host: Host) -> None:
+    """Remove the lock, and the folder if nothing of another is in it (a modelgrid.yaml may be)."""
+    files, layout = host.files, host.layout
+    remove_name(files, spare_name(layout.current))
+    files.unlink(layout.lock)
+    if files.listdir(layout.base):
+        sync_folder(files, layout.base)
+        return
+    files.rmdir(layout.base)
+    sync_folder(files, layout.base.parent)

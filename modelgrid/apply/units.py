@@ -1,0 +1,164 @@
+"""What the artifacts say about their units: which there are, what each needs, which model it serves."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from modelgrid.emit.artifact import UNITS
+from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
+from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit
+from modelgrid.ir import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from modelgrid.emit.artifact import Artifact
+
+
+class Role(Enum):
+    """What kind of unit it is, which decides how a change of it is brought to effect."""
+
+    TARGET = "target"
+    GATEWAY = "gateway"
+    NETWORK = "network"
+    IMAGE = "image"
+    #: Runs once, and others wait for it.
+    GATE = "gate"
+    #: A model server, or any other service that stays up.
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A unit of a tree.
+
+    Attributes:
+        name: as systemd has it.
+        artifact: the quadlet or plain unit that it comes from.
+        values: the keys of that file, by section and key.
+        needs: names of units that it depends on, of the quadlets that it refers to.
+        wanted: whether it is to be up as long as the grid is.
+    """
+
+    name: str
+    artifact: Artifact
+    role: Role
+    values: Mapping[Key, tuple[str, ...]] = field(repr=False)
+    needs: frozenset[str]
+    wanted: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether systemd reads the file itself, by a link of ours."""
+        return self.artifact.path.startswith(f"{UNITS}/")
+
+    @property
+    def model(self) -> str:
+        """The name of the model that it serves; empty where it serves none."""
+        return self.value("X-ModelGrid", "Model")
+
+    def value(self, section: str, key: str) -> str:
+        """Return the last value of *key*, which is the one that counts for a key with one value; empty if unset."""
+        return self.values.get((section, key), ("",))[-1]
+
+    def words(self, section: str, key: str) -> frozenset[str]:
+        """Return all words of a key that lists names."""
+        return frozenset(word for value in self.values.get((section, key), ()) for word in value.split())
+
+
+def units_of(artifacts: Iterable[Artifact]) -> Mapping[str, Unit]:
+    """Return the units of a tree by name, sorted."""
+    found = {name: item for item in artifacts if (name := unit_name(item.path)) is not None}
+    parsed = {name: _parse(item.content) for name, item in found.items()}
+    by_target = {
+        word
+        for key in ("Wants", "Requires")
+        for value in parsed.get(TARGET, {}).get(("Unit", key), ())
+        for word in value.split()
+    }
+    units = {}
+    for name, item in sorted(found.items()):
+        values = parsed[name]
+        installed = {word for value in values.get(("Install", "WantedBy"), ()) for word in value.split()}
+        units[name] = Unit(
+            name=name,
+            artifact=item,
+            role=_role(name, item, values),
+            values=values,
+            needs=_needs(item),
+            wanted=name == TARGET or name in by_target or TARGET in installed,
+        )
+    return units
+
+
+def gateway_listen(units: Mapping[str, Unit]) -> Endpoint | None:
+    """Return where the gateway of a tree listens, from its command line; none where the tree has no gateway."""
+    gateway = units.get(GATEWAY)
+    try:
+        words = shlex.split(gateway.value("Service", "ExecStart")) if gateway else []
+    except ValueError:
+        return None
+    for option, value in pairwise(words):
+        host, colon, port = value.rpartition(":")
+        if option == "--listen" and colon and port.isdecimal():
+            return Endpoint(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+    return None
+
+
+def differences(before: str, after: str) -> tuple[str, ...]:
+    """Return what a restart would bring to effect, one clause per key: ``Container.Exec changed from … to …``."""
+    old, new = dict(meaning(before)), dict(meaning(after))
+    clauses = []
+    for key in sorted(old.keys() | new.keys()):
+        was, becomes = old.get(key, ()), new.get(key, ())
+        gone = [value for value in was if value not in becomes]
+        come = [value for value in becomes if value not in was]
+        name = ".".join(key) if key[0] else "the file"
+        if gone and come:
+            clauses.append(f"{name} changed from {_quote(gone)} to {_quote(come)}")
+        elif gone:
+            clauses.append(f"{name} no longer has {_quote(gone)}")
+        elif come:
+            clauses.append(f"{name} has {_quote(come)} now")
+        elif was != becomes:
+            clauses.append(f"{name} has another order")
+    return tuple(clauses)
+
+
+def _role(name: str, item: Artifact, values: Mapping[Key, tuple[str, ...]]) -> Role:
+    if name.endswith(".target"):
+        return Role.TARGET
+    if name == GATEWAY:
+        return Role.GATEWAY
+    if item.path.endswith(".network"):
+        return Role.NETWORK
+    if item.path.endswith(".image"):
+        return Role.IMAGE
+    return Role.GATE if values.get(("Service", "Type"), ("",))[-1] == "oneshot" else Role.SERVICE
+
+
+def _needs(item: Artifact) -> frozenset[str]:
+    if not item.path.endswith(".container"):
+        return frozenset()
+    folder = item.path.rpartition("/")[0]
+    try:
+        references = quadlet_references(item.content)
+    except UnitSyntaxError:
+        return frozenset()
+    return frozenset(name for file in references if (name := unit_name(f"{folder}/{file}")) is not None)
+
+
+def _parse(text: str) -> Mapping[Key, tuple[str, ...]]:
+    try:
+        return parse_unit(text)
+    except UnitSyntaxError:
+        # a file that was altered on the host; by its meaning it differs from every other, so it is replaced
+        return {}
+
+
+def _quote(values: Iterable[str]) -> str:
+    return ", ".join(f'"{value}"' for value in values)

@@ -1,0 +1,378 @@
+"""A host that is a folder: a systemd that reads its unit files there, programs that answer, ways to stop or fail it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgrid.apply.files import FileSystem
+from modelgrid.apply.host import Host
+from modelgrid.apply.layout import Layout
+from modelgrid.apply.process import NOT_FOUND, Completed
+from modelgrid.apply.systemd import UNKNOWN, Job, JobResult, Systemd, UnitState, Verb
+from modelgrid.apply.units import Role, Unit, units_of
+from modelgrid.emit.artifact import Artifact
+from modelgrid.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+GENERATOR = "/usr/lib/systemd/system-generators/podman-system-generator"
+
+
+class FakeSystemd:
+    """A manager that keeps systemd's promises that apply counts on, and records what happened to units as facts.
+
+    Attributes:
+        facts: ``start X``, ``stop X``, ``restart X``, ``reload``, in order.
+        running: units that are up, with the text that they were started with.
+        broken: text that keeps a unit from starting when it is in its file.
+        result: what the job of a broken unit comes to.
+    """
+
+    def __init__(self, files: FileSystem, layout: Layout) -> None:
+        self._files = files
+        self._layout = layout
+        self._loaded: Mapping[str, Unit] = {}
+        self.facts: list[str] = []
+        self.running: dict[str, str] = {}
+        self.failed: set[str] = set()
+        self.masked: set[str] = set()
+        self.broken: set[str] = set()
+        self.result = "failed"
+        self._results: dict[str, str] = {}
+
+    def daemon_reload(self) -> None:
+        self.facts.append("reload")
+        self._loaded = self._read_units()
+
+    def enqueue(self, verb: Verb, unit: str) -> Job:
+        if unit not in self._loaded and unit not in self.running and unit not in self.failed:
+            raise HostError(f"systemd: Unit {unit} not found.")
+        self.facts.append(f"{verb.name.lower()} {unit}")
+        # systemd works on, whatever becomes of who asked
+        match verb:
+            case Verb.START:
+                result = self._start(unit)
+            case Verb.STOP:
+                self._stop(unit)
+                result = "done"
+            case Verb.RESTART:
+                stopped = self._stop(unit)
+                result = self._start(unit)
+                for other in sorted(stopped - {unit}):
+                    self._start(other)
+            case Verb.RELOAD:
+                result = "done"
+        path = f"/job/{len(self._results)}"
+        self._results[path] = result
+        return Job(unit=unit, verb=verb, path=path)
+
+    def wait(self, jobs: Sequence[Job], on_result: Callable[[JobResult], None]) -> tuple[JobResult, ...]:
+        results = tuple(JobResult(job=job, result=self._results[job.path]) for job in jobs)
+        for result in results:
+            on_result(result)
+        return results
+
+    def reset_failed(self, unit: str) -> None:
+        self.failed.discard(unit)
+
+    def states(self, units: Iterable[str]) -> Mapping[str, UnitState]:
+        return {unit: self._state(unit) for unit in units}
+
+    def since(self, unit: str) -> float | None:
+        return 1_700_000_000.0 if unit in self.running else None
+
+    def _state(self, unit: str) -> UnitState:
+        load = "masked" if unit in self.masked else "loaded" if unit in self._loaded else "not-found"
+        if unit in self.running:
+            return UnitState(load=load, active="active", sub="running")
+        if unit in self.failed:
+            return UnitState(load=load, active="failed", sub="failed")
+        return UnitState(load=load) if load != "not-found" else UNKNOWN
+
+    def _start(self, name: str) -> str:
+        if name in self.running:
+            return "done"
+        unit = self._loaded[name]
+        for needed in sorted(unit.needs):
+            if self._start(needed) != "done":
+                return "dependency"
+        if any(text in unit.artifact.content for text in self.broken):
+            self.failed.add(name)
+            return self.result
+        self.failed.discard(name)
+        self.running[name] = unit.artifact.content
+        if unit.role is Role.TARGET:
+            for wanted in self._wanted_by_target():
+                self._start(wanted)
+        return "done"
+
+    def _stop(self, name: str) -> set[str]:
+        """Stop *name* and what cannot be without it; return all that was running."""
+        if self.running.pop(name, None) is None:
+            return set()
+        stopped = {name}
+        for other, unit in self._loaded.items():
+            if name in unit.needs or (
+                name == "modelgrid.target" and "PartOf=modelgrid.target" in unit.artifact.content
+            ):
+                stopped |= self._stop(other)
+        return stopped
+
+    def _wanted_by_target(self) -> list[str]:
+        linked = self._files.listdir(self._layout.unit_folder / "modelgrid.target.wants")
+        return sorted({*linked, *(name for name, unit in self._loaded.items() if not unit.plain and unit.wanted)})
+
+    def _read_units(self) -> Mapping[str, Unit]:
+        """Follow the links of the host, as systemd and podman's generator do."""
+        files, layout = self._files, self._layout
+        found = []
+        number = files.readlink(layout.current)
+        folder = layout.base / (number or "none")
+        for name in files.listdir(layout.unit_folder):
+            path = folder / "units" / name
+            if files.readlink(layout.unit_folder / name) == str(layout.current / "units" / name) and files.kind(path):
+                found.append(Artifact(path=f"units/{name}", content=files.read(path).decode()))
+        if files.readlink(layout.quadlet_link) == str(layout.current / "quadlets"):
+            for name in files.listdir(folder / "quadlets"):
+                content = files.read(folder / "quadlets" / name).decode()
+                found.append(Artifact(path=f"quadlets/{name}", content=content))
+        return units_of(found)
+
+
+@dataclass
+class FakeProcesses:
+    """Programs that answer as they do on a good host.
+
+    Attributes:
+        missing: programs that are not installed.
+        networks_removed: what ``podman network rm`` removed.
+    """
+
+    podman: str = "podman version 5.4.2"
+    missing: set[str] = field(default_factory=set)
+    generator_stderr: str = ""
+    unmade: set[str] = field(default_factory=set)
+    verify_stderr: str = ""
+    journal: str = "loading weights\nout of memory\n"
+    networks_removed: list[str] = field(default_factory=list)
+
+    def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
+        if argv[0] in self.missing:
+            return Completed(returncode=NOT_FOUND, stdout="", stderr="No such file or directory")
+        if argv[:2] == ("podman", "--version"):
+            return Completed(returncode=0, stdout=f"{self.podman}\n", stderr="")
+        if argv[:3] == ("podman", "network", "rm"):
+            self.networks_removed.append(argv[3])
+            return Completed(returncode=0, stdout=argv[3], stderr="")
+        if argv[0] == GENERATOR:
+            return self._generate(Path((environment or {})["QUADLET_UNIT_DIRS"]))
+        if argv[0] == "systemd-analyze":
+            return Completed(returncode=0, stdout="", stderr=self.verify_stderr)
+        if argv[0] == "journalctl":
+            return Completed(returncode=0, stdout=self.journal, stderr="")
+        raise AssertionError(argv)
+
+    def _generate(self, folder: Path) -> Completed:
+        items = [Artifact(path=f"quadlets/{path.name}", content=path.read_text()) for path in sorted(folder.iterdir())]
+        made = "".join(
+            f"---{name}---\n{unit.artifact.content}\n"
+            for name, unit in units_of(items).items()
+            if name not in self.unmade
+        )
+        return Completed(returncode=0, stdout=made, stderr=self.generator_stderr)
+
+
+class Killed(BaseException):
+    """The process died here. No handler may catch it, as none would run."""
+
+
+class Steps:
+    """Counts the calls that change something, and stops or fails the one it is told to."""
+
+    def __init__(self, *, kill_at: int = 0, fail_at: int = 0, code: int = errno.EIO) -> None:
+        self.taken: list[str] = []
+        self._kill_at = kill_at
+        self._fail_at = fail_at
+        self._code = code
+        self.dead = False
+        self.descriptors: set[int] = set()
+
+    def take(self, name: str) -> None:
+        if self.dead:
+            raise Killed
+        self.taken.append(name)
+        if len(self.taken) == self._kill_at:
+            self.dead = True
+            # what the kernel does for a process that is gone: above all, the lock is free
+            for descriptor in self.descriptors:
+                os.close(descriptor)
+            raise Killed
+        if len(self.taken) == self._fail_at:
+            if name.startswith("systemd"):
+                raise HostError("systemd: Connection timed out")
+            raise OSError(self._code, os.strerror(self._code), name)
+
+
+class SteppedFiles(FileSystem):
+    """The file system with every call that changes something counted."""
+
+    def __init__(self, root: Path, steps: Steps) -> None:
+        super().__init__(root)
+        self._steps = steps
+
+    def mkdir(self, path: Path, mode: int = 0o755) -> None:
+        self._steps.take(f"mkdir {path}")
+        super().mkdir(path, mode)
+
+    def open_new(self, path: Path, mode: int) -> int:
+        self._steps.take(f"open_new {path}")
+        descriptor = super().open_new(path, mode)
+        self._steps.descriptors.add(descriptor)
+        return descriptor
+
+    def open_folder(self, path: Path) -> int:
+        self._steps.take(f"open_folder {path}")
+        descriptor = super().open_folder(path)
+        self._steps.descriptors.add(descriptor)
+        return descriptor
+
+    def write(self, descriptor: int, content: bytes) -> int:
+        # a short write leaves half a file: the worst moment to be killed in
+        if len(content) > 1:
+            super().write(descriptor, content[: len(content) // 2])
+            self._steps.take("write")
+            return super().write(descriptor, content[len(content) // 2 :]) + len(content) // 2
+        self._steps.take("write")
+        return super().write(descriptor, content)
+
+    def fsync(self, descriptor: int) -> None:
+        # the disk itself is not on trial here, and this is what takes the time
+        self._steps.take("fsync")
+
+    def close(self, descriptor: int) -> None:
+        if self._steps.dead:
+            raise Killed
+        self._steps.descriptors.discard(descriptor)
+        super().close(descriptor)
+
+    def symlink(self, target: str, path: Path) -> None:
+        self._steps.take(f"symlink {path}")
+        super().symlink(target, path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._steps.take(f"rename {target}")
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._steps.take(f"unlink {path}")
+        super().unlink(path)
+
+    def rmdir(self, path: Path) -> None:
+        self._steps.take(f"rmdir {path}")
+        super().rmdir(path)
+
+    def lock(self, path: Path) -> int:
+        self._steps.take(f"lock {path}")
+        descriptor = super().lock(path)
+        self._steps.descriptors.add(descriptor)
+        return descriptor
+
+
+class SteppedSystemd:
+    """A systemd with every call that changes something counted."""
+
+    def __init__(self, systemd: Systemd, steps: Steps) -> None:
+        self._systemd = systemd
+        self._steps = steps
+
+    def daemon_reload(self) -> None:
+        self._steps.take("systemd daemon_reload")
+        self._systemd.daemon_reload()
+
+    def enqueue(self, verb: Verb, unit: str) -> Job:
+        self._steps.take(f"systemd {verb.name} {unit}")
+        return self._systemd.enqueue(verb, unit)
+
+    def wait(self, jobs: Sequence[Job], on_result: Callable[[JobResult], None]) -> tuple[JobResult, ...]:
+        self._steps.take("systemd wait")
+        return self._systemd.wait(jobs, on_result)
+
+    def reset_failed(self, unit: str) -> None:
+        self._steps.take(f"systemd reset_failed {unit}")
+        self._systemd.reset_failed(unit)
+
+    def states(self, units: Iterable[str]) -> Mapping[str, UnitState]:
+        return self._systemd.states(units)
+
+    def since(self, unit: str) -> float | None:
+        return self._systemd.since(unit)
+
+
+class Machine:
+    """A host in folder *root*, with a systemd that outlives every process that talks to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.layout = Layout.system()
+        self.files = FileSystem(root)
+        self.systemd = FakeSystemd(self.files, self.layout)
+        self.processes = FakeProcesses()
+        self.gateway_deaf = False
+        for folder in ("run/systemd/system", "etc/systemd/system/multi-user.target.wants", "etc/containers"):
+            (root / folder).mkdir(parents=True)
+        self.files.real(Path(GENERATOR)).parent.mkdir(parents=True)
+        self.files.real(Path(GENERATOR)).touch()
+
+    def host(self, steps: Steps | None = None) -> Host:
+        """The seams as a new process has them."""
+        return Host(
+            layout=self.layout,
+            files=SteppedFiles(self.root, steps or Steps()),
+            systemd=SteppedSystemd(self.systemd, steps or Steps()),
+            processes=self.processes,
+            user=0,
+            ask_gateway=lambda listen: self.manifest_in_use(),
+            now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            sleep=lambda seconds: None,
+        )
+
+    def manifest_in_use(self) -> str | None:
+        if self.gateway_deaf or "modelgrid-gateway.service" not in self.systemd.running:
+            return None
+        path = self.real("/etc/modelgrid/current/routing.json")
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+    def real(self, path: str) -> Path:
+        """Where *path* of this host lies, its links followed within it."""
+        return self.root / path.lstrip("/")
+
+    def current(self) -> int | None:
+        with contextlib.suppress(FileNotFoundError):
+            return int(self.real("/etc/modelgrid/current").readlink().name)
+        return None
+
+    def facts(self) -> list[str]:
+        """What happened to units since the last look."""
+        facts, self.systemd.facts = self.systemd.facts, []
+        return facts
+
+    def pending(self) -> dict[str, object] | None:
+        path = self.real("/etc/modelgrid/state/pending.json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def snapshot(self) -> dict[str, tuple[int, str]]:
+        """Every name on the host with its time of change and content."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            content = str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else ""
+            found[str(path.relative_to(self.root))] = (path.lstat().st_mtime_ns, content)
+        return found
