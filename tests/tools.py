@@ -6,6 +6,7 @@ is marked ``tools``; where root or mmdebstrap is missing it is skipped.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from tests.machine.overlay import Result, run_in_root
@@ -24,6 +25,9 @@ QUADLET = "/usr/libexec/podman/quadlet"
 QUADLETS = "/etc/containers/systemd"
 UNITS = "/etc/systemd/system"
 GENERATED = "/run/systemd/generator"
+
+#: The kinds of units that ModelGrid writes or may write.
+KINDS = (".service", ".target", ".socket", ".timer", ".path", ".slice")
 
 
 def quadlet_generator(suite: str, *, user: bool = False) -> Callable[[Path], Result]:
@@ -57,9 +61,11 @@ def systemd_analyze_verify(
         # what the generator says is quadlet_generator's business; a unit that it did not make is missed by verify
         generate = f"mkdir -p {GENERATED}; QUADLET_UNIT_DIRS={QUADLETS} {QUADLET} {GENERATED} 2>/dev/null\n"
     # the host's own units are verified only as far as ours pull them in
+    ours = shlex.join(f"{UNITS}/{path.name}" for path in sorted(units.iterdir()) if path.suffix in KINDS)
+    generated = " ".join(f"{GENERATED}/*{kind}" for kind in KINDS)
     script = f"""
 shopt -s nullglob
-{generate}exec systemd-analyze verify --man=no {_unit_patterns(UNITS)} {_unit_patterns(GENERATED)}
+{generate}exec systemd-analyze verify --man=no {ours} {generated}
 """
     return run_in_root([host_root(suite)], ["bash", "-c", script], folders=folders, executables=executables)
 
@@ -79,8 +85,3 @@ def systemd_analyze_security(suite: str, unit: Path, *, threshold: int) -> Resul
         f"{UNITS}/{unit.name}",
     ]
     return run_in_root([host_root(suite)], argv, folders={UNITS: unit.parent})
-
-
-def _unit_patterns(folder: str) -> str:
-    """Shell patterns for the units that lie directly in *folder*."""
-    return " ".join(f"{folder}/*.{kind}" for kind in ("service", "target", "socket", "timer", "path", "slice"))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 UNSHARE = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
+#: The line that a script writes once everything is mounted.
+MOUNTED = "mounted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How a command ended, and what it wrote."""
@@ -72,7 +76,8 @@ def run_in_root(
     """Run *argv* as root with *layers* (the topmost first) as its root file system, which it cannot change.
 
     *folders* maps a path in there to a folder of the host whose content is copied to it. *executables* are paths
-    where an empty program is put when none is there. Raises `subprocess.TimeoutExpired` after *timeout* seconds.
+    where an empty program is put when none is there. Raises `subprocess.TimeoutExpired` after *timeout* seconds, and
+    `RuntimeError` when the root file system cannot be mounted, so that no result is ever about that.
     """
     require_root()
     require_tools("unshare")
@@ -84,7 +89,7 @@ def run_in_root(
     for path in executables:
         target = shlex.quote(f"root/{path.lstrip('/')}")
         script.append(f"[ -e {target} ] || install -D -m 755 /dev/null {target}")
-    script.append(f"exec chroot root {shlex.join(argv)}")
+    script.append(f"echo {MOUNTED}\nexec chroot root {shlex.join(argv)}")
     process = subprocess.run(
         [*UNSHARE, "sh", "-c", "\n".join(script)],
         check=False,
@@ -95,4 +100,7 @@ def run_in_root(
         env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LANG": "C.UTF-8", **(env or {})},
         timeout=timeout,
     )
-    return Result(returncode=process.returncode, stdout=process.stdout, stderr=process.stderr)
+    mounted, marker, stdout = process.stdout.partition(f"{MOUNTED}\n")
+    if mounted or not marker:
+        raise RuntimeError(f"the root file system cannot be mounted: {process.stderr.strip()}")
+    return Result(returncode=process.returncode, stdout=stdout, stderr=process.stderr)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.machine.cache import cache_folder
-from tests.machine.overlay import UNSHARE, mount_script, scratch_folder
+from tests.machine.overlay import MOUNTED, UNSHARE, mount_script, scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +49,12 @@ class Sandbox:
         self._cgroup = _cgroup_root() / "modelgrid-tests" / name
         scratch_folder()
         # podman keeps layers as overlays, which cannot lie on an overlay: its storage is a plain folder
-        script = f"{mount_script(layers)}mkdir containers\necho mounted\nexec cat >/dev/null"
+        script = f"{mount_script(layers)}mkdir containers\necho {MOUNTED}\nexec cat >/dev/null"
         self._holder = subprocess.Popen(
             [*UNSHARE, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != b"mounted\n":
+        if self._holder.stdout.readline().decode() != f"{MOUNTED}\n":
             self.close()
             raise RuntimeError(f"the root file system of {name} cannot be mounted")
 
