@@ -116,7 +116,8 @@ def process(model: ModelService, launch: Process, deployment: Deployment) -> Art
 
 def _peers(deployment: Deployment) -> tuple[str, ...]:
     """Return whom the gateway may exchange packets with; none where it listens to more than this host."""
-    if not ip_address(deployment.gateway.listen.host).is_loopback:
+    host = deployment.gateway.listen.host
+    if host != "localhost" and not ip_address(host).is_loopback:
         return ()
     return ("localhost",) if deployment.network is None else ("localhost", deployment.network.subnet)
 

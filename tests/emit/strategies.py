@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from modelgrid.emit.quoting import Unrepresentable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 _SPECIAL = [
     *"\"'\\$%;#=:,-[]{}()<>|&!*?~^`@+/.",
@@ -37,3 +40,22 @@ def written_by(encoder: Callable[[str], str], texts: st.SearchStrategy[str] = sp
         return True
 
     return texts.filter(fits)
+
+
+def examples(strategy: st.SearchStrategy[T], count: int) -> list[T]:
+    """The same *count* examples of *strategy* each time, for a reader that costs too much to ask one by one."""
+    found: list[T] = []
+
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: T) -> None:
+        found.append(example)
+
+    collect()
+    return found
