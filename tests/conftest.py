@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write tests/golden/ anew; review the diff")
+
+
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn *report* of a skip into one of a failure, with the skip's reason."""
     if not require_all() or not report.skipped or hasattr(report, "wasxfail"):

@@ -45,7 +45,8 @@ def run_check(options: argparse.Namespace) -> int:
         result(to_json(report))
     else:
         print_warnings(report)
-        note(f"{options.file}: {len(checked.config.models)} models, no errors")
+        count = len(checked.config.models)
+        note(f"{options.file}: {count} {'model' if count == 1 else 'models'}, no errors")
     return 0
 
 

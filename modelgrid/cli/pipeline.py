@@ -57,10 +57,11 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
 
     document = load(_read(file), file="stdin" if file == "-" else file)
     base = (Path() if file == "-" else Path(file).parent).resolve()
-    has_target = isinstance(document.data, dict) and "target" in document.data
+    has_target = "target" in document.data
     exists = Path.exists if local and not has_target else None
     config, report = check(document, base=base, exists=exists, engines=builtin_names())
     _fail_on(report, strict=strict)
+    assert config is not None, "a report without errors comes with a Config"
     return Checked(document=document, config=config, report=report, base=base)
 
 
