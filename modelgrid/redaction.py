@@ -20,6 +20,7 @@ class Secret:
 #: The forms are those that the issuers document for their secret scanning.
 _FORMS = (
     ("hf_", "a Hugging Face token", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"),
+    ("sk-mg-", "an API key of a gateway", r"(?<![A-Za-z0-9_-])sk-mg-[A-Za-z0-9_-]{16,}"),
     ("sk-", "an API key", r"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"),
     ("gsk_", "an API key", r"(?<![A-Za-z0-9])gsk_[A-Za-z0-9]{20,}"),
     ("nvapi-", "an NVIDIA API key", r"(?<![A-Za-z0-9])nvapi-[A-Za-z0-9_-]{20,}"),
@@ -38,6 +39,8 @@ _FORMS = (
     ),
     ("://", "a password in a URL", r"://[^\s/:@'\"]{0,200}:([^\s/@'\"]{1,200})@"),
 )
+
+_HIDABLE = re.compile(r"[^\r\n]")
 
 #: Last words of names, of variables and options, whose values are secrets.
 _SECRET_WORDS = frozenset({"TOKEN", "KEY", "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "CREDENTIAL", "CREDENTIALS"})
@@ -73,13 +76,35 @@ def is_secret_name(name: str) -> bool:
 
 def mask(text: str) -> str:
     """Return *text* with ``*`` in place of every character of a literal secret, line ends excepted."""
-    secrets = find_secrets(text)
-    if not secrets:
-        return text
+    for mark, _, pattern in _FORMS:
+        if mark in text:
+            text = re.sub(pattern, _stars, text)
+    return text
+
+
+def _stars(match: re.Match[str]) -> str:
+    found = match[0]
+    start, end = (place - match.start() for place in match.span(match.lastindex or 0))
+    return f"{found[:start]}{_HIDABLE.sub('*', found[start:end])}{found[end:]}"
+
+
+def mask_line(line: str) -> str:
+    """Mask one line as :func:`mask` does, and also what is given to a name such as ``HF_TOKEN``."""
+    line = mask(line)
+    upper = line.upper()
+    if not any(word in upper for word in ("TOKEN", "KEY", "PASS", "SECRET", "CREDENTIAL")):
+        return line
     parts: list[str] = []
     done = 0
-    for secret in secrets:
-        parts += (text[done : secret.start], re.sub(r"[^\r\n]", "*", text[secret.start : secret.end]))
-        done = secret.end
-    parts.append(text[done:])
+    flow = "{" in line or "[" in line
+    # no name starts inside of a name: a long word is read once, not once for each of its characters
+    for name in re.finditer(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]+(?=[\"']?[ \t]*[:=])", line):
+        if name.start() < done or not is_secret_name(name[0]):
+            continue
+        pattern = r"[\"']?[ \t]*[:=][ \t]*(\"[^\"]*|'[^']*|" + (r"[^,}\]]*" if flow else r".*") + ")"
+        value = re.compile(pattern).match(line, name.end())
+        if value is not None:
+            parts += (line[done : value.start(1)], "*" * len(value[1].rstrip()))
+            done = value.start(1) + len(value[1].rstrip())
+    parts.append(line[done:])
     return "".join(parts)

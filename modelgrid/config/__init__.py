@@ -1,0 +1,1 @@
+"""The file ``modelgrid.yaml``: its text, its schema, its rules."""

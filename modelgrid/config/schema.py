@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from modelgrid.quantities import parse_duration, parse_size
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _text(parse: Any) -> BeforeValidator:
-    def validate(value: Any) -> Any:
+
+def _quantity(parse: Callable[[str], float], example: str) -> BeforeValidator:
+    def validate(value: Any) -> float:
         if not isinstance(value, str):
-            raise ValueError("must be text with a unit, like 8GiB or 15m")  # noqa: TRY004  pydantic's protocol
-        return parse(value)
+            # a ValueError whatever the type: it is what pydantic collects
+            raise ValueError(f"{value!r} has no unit; write a number and a unit, like {example}")  # noqa: TRY004
+        try:
+            return parse(value)
+        except OverflowError as error:
+            raise ValueError(f"the number is too large; write a number and a unit, like {example}") from error
 
     return BeforeValidator(validate)
 
 
 #: No control character in any string: one newline in a unit's value would start a section of its own.
-Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")]
+TEXT_FORM = r"^[^\x00-\x1f\x7f]*$"
+MODEL_NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
+ENGINE_NAME_FORM = r"^[a-z][a-z0-9-]*$"
+API_PATH_FORM = r"^/[A-Za-z0-9/_.-]*$"
+SHA256_FORM = r"^[0-9a-f]{64}$"
+
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=TEXT_FORM)]
 Size = Annotated[
     int,
-    _text(parse_size),
+    _quantity(parse_size, "8GiB"),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$", "examples": ["8GiB"]}),
 ]
 Duration = Annotated[
     float,
-    _text(parse_duration),
+    _quantity(parse_duration, "15m"),
     WithJsonSchema({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["15m"]}),
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-ModelName = Annotated[
-    str, StringConstraints(strict=True, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")
-]
-EngineName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
+ModelName = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=MODEL_NAME_FORM)]
+EngineName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=ENGINE_NAME_FORM)]
 Scalar = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | float | Text
-ApiPath = Annotated[str, StringConstraints(strict=True, pattern=r"^/[A-Za-z0-9/_.-]*$")]
+ApiPath = Annotated[str, StringConstraints(strict=True, pattern=API_PATH_FORM)]
 
 
-class Runtime(str, Enum):
+class Runtime(StrEnum):
     """How a model server runs."""
 
     PODMAN = "podman"
     NATIVE = "native"
 
 
-class Task(str, Enum):
+class Task(StrEnum):
     """What a model server is started for."""
 
     GENERATE = "generate"
@@ -70,7 +81,7 @@ class Key(_Section):
 
     name: Text
     """Name of the key, for logs and for taking it back. Never the key."""
-    sha256: Annotated[str, StringConstraints(strict=True, pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, StringConstraints(strict=True, pattern=SHA256_FORM)]
     """SHA-256 of the key, 64 hex digits."""
     models: list[Text] = Field(default_factory=lambda: ["*"], min_length=1)
     """Models that the key may ask for; `*` and `?` stand for any characters."""
@@ -83,7 +94,7 @@ class Gateway(_Section):
     """Address and port. Beyond loopback at least one key is required."""
     keys: list[Key] = Field(default_factory=list)
     """Keys that clients may use. Without any, on loopback, no key is asked for."""
-    max_body: Size = Field(default=64 * 1024**2)
+    max_body: Size = Field(default=64 * 1024**2, json_schema_extra={"default": "64MiB"})
     """Largest request body; 64MiB when left out."""
 
 
@@ -157,7 +168,7 @@ class Model(_Section):
     """Loopback port of the server. Left out, one is chosen that stays the same while the name does."""
     egress: Annotated[bool, Field(strict=True)] | None = None
     """Whether the container may open connections to the outside. Left out: only where it fetches its weights."""
-    start_timeout: Duration = 600.0
+    start_timeout: Duration = Field(default=600.0, json_schema_extra={"default": "10m"})
     """How long the server may take until it is ready; `10m` when left out."""
 
 

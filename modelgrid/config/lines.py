@@ -1,0 +1,55 @@
+"""The lines of a file, as diagnostics show them."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+from modelgrid.diagnostics import Location
+from modelgrid.redaction import mask, mask_line
+
+#: (line, column, line of the end, column of the end), from 0, as PyYAML's marks count.
+Span: TypeAlias = tuple[int, int, int, int]
+
+#: The line ends of YAML 1.2. The others of YAML 1.1 are refused before lines are counted.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+#: What a reviewer cannot see: control characters but tab and line ends, line separators that only YAML 1.1 knows,
+#: marks of writing direction (CVE-2021-42574), byte order marks, halves of surrogate pairs.
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+
+
+class Lines:
+    """Makes Locations in *text*, each with its line; secrets are masked before anything is shown."""
+
+    __slots__ = ("_lines", "_masked", "file", "text")
+
+    def __init__(self, text: str, *, file: str) -> None:
+        self.text = text
+        self.file = file
+        self._lines: list[str] | None = None
+        self._masked: dict[int, str] = {}
+
+    def location(self, span: Span) -> Location:
+        """Return the place of *span*: of its first line, where it has several."""
+        line, column, end_line, end_column = span
+        excerpt = self._excerpt(line)
+        end = end_column if end_line == line else len(excerpt.rstrip())
+        return Location(file=self.file, line=line + 1, column=column + 1, length=max(1, end - column), excerpt=excerpt)
+
+    def at(self, offset: int) -> Location:
+        """Return the place of the character at *offset* of the text."""
+        before = self.text[:offset]
+        line = len(_LINE_END.findall(before))
+        column = offset - (max(before.rfind("\n"), before.rfind("\r")) + 1)
+        return self.location((line, column, line, column + 1))
+
+    def _excerpt(self, line: int) -> str:
+        if line not in self._masked:
+            if self._lines is None:
+                # masked as a whole first: a private key goes over many lines
+                self._lines = _LINE_END.split(mask(self.text))
+            self._masked[line] = mask_line(self._lines[line]) if line < len(self._lines) else ""
+        return self._masked[line]

@@ -1,0 +1,256 @@
+"""Rules across the fields of a configuration. Each is a function of the Config and yields its faults."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Network, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final
+
+from modelgrid.config.faults import Fault, closest, suggestion
+from modelgrid.config.schema import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from modelgrid.config.schema import Config, Engine, Model
+    from modelgrid.diagnostics import Path
+
+#: The built-in engine that has nothing to run by itself.
+CUSTOM: Final = "custom"
+
+_HIGHEST_PORT: Final = 65535
+_PORT_DIGITS: Final = len(str(_HIGHEST_PORT))
+#: Patterns that are compared with every name. More than these only a machine writes.
+_MOST_PATTERNS: Final = 200
+_SUBNET_SIZES: Final = range(16, 25)
+
+
+def check_names(config: Config) -> Iterator[Fault]:
+    """Every name that clients may ask for means one model."""
+    owners: dict[str, str] = {}
+    for model, fields in config.models.items():
+        for index, alias in enumerate(fields.aliases):
+            owner = owners.get(alias)
+            if alias == model:
+                taken = f'"{alias}" is the name of this model already'
+            elif alias in config.models:
+                taken = f'"{alias}" is the name of another model'
+            elif owner is not None:
+                taken = f'"{alias}" is an alias of {"this model" if owner == model else owner} already'
+            else:
+                owners[alias] = model
+                continue
+            path = ("models", model, "aliases", index)
+            yield Fault(code="MG3002", message=taken, path=path, hint="give each name to one model")
+
+
+def check_engines(config: Config, *, builtin: Collection[str], declared: Collection[str]) -> Iterator[Fault]:
+    """Every model's engine exists. *declared*: all that the file declares, sound or not."""
+    known = {*builtin, *declared}
+    for name, model in config.models.items():
+        if model.engine not in known:
+            match = closest(model.engine, known)
+            hint = (
+                f'did you mean "{match}"?'
+                if match
+                else "declare it under `engines`, or use " + ", ".join(sorted(known))
+            )
+            message = f'there is no engine "{model.engine}"'
+            yield Fault(code="MG3001", message=message, path=("models", name, "engine"), hint=hint)
+
+
+def check_engine_needs(config: Config, *, builtin: Collection[str], need_source: Collection[str]) -> Iterator[Fault]:
+    """Every model's engine has what it takes: something to run, and a source where it needs one."""
+    own = (set(config.engines) - set(builtin)) | {CUSTOM}
+    for name, model in config.models.items():
+        engine = config.engines.get(model.engine)
+        if model.source is None and model.engine in need_source:
+            yield Fault(
+                code="MG3007",
+                message=f"{model.engine} needs a source",
+                path=("models", name, "source"),
+                hint="give a path, hf://ORG/NAME or package://NAME",
+            )
+        if model.engine not in own:
+            continue
+        if model.runtime is Runtime.PODMAN:
+            missing = "image" if not (model.image or (engine and engine.image)) else ""
+        else:
+            missing = "program" if not (engine and engine.program) else ""
+        if missing:
+            yield Fault(
+                code="MG3009",
+                message=f"{model.engine} has no {missing} to run",
+                path=("models", name, "engine"),
+                hint=f"set `{missing}` under engines.{model.engine}",
+            )
+
+
+def check_ports(config: Config) -> Iterator[Fault]:
+    """No two servers want one port of the loopback."""
+    owners: dict[int, str] = {}
+    host, port = split_listen(config.gateway.listen) or ("", 0)
+    if host in {"127.0.0.1", "0.0.0.0", "::"}:  # noqa: S104  a comparison
+        owners[port] = "the gateway"
+    for name, model in config.models.items():
+        if model.port is None:
+            continue
+        owner = owners.setdefault(model.port, name)
+        if owner != name:
+            message = f"port {model.port} is that of {owner} already"
+            hint = "choose another, or leave `port` out: a free one is found"
+            yield Fault(code="MG3003", message=message, path=("models", name, "port"), hint=hint)
+
+
+def check_listen(config: Config, *, keys: bool) -> Iterator[Fault]:
+    """The gateway's address is one, and open to the network only with a key. *keys*: the file has some."""
+    listen = config.gateway.listen
+    path = ("gateway", "listen")
+    split = split_listen(listen)
+    if split is None:
+        hint = "write an IP address, a colon and a port, like 127.0.0.1:8080 or [::]:8080"
+        if listen.partition(":")[0] == "localhost":
+            hint = f"write 127.0.0.1 for localhost: 127.0.0.1:{listen.partition(':')[2] or '8080'}"
+        yield Fault(code="MG3004", message=f'"{listen}" is no address to listen on', path=path, hint=hint)
+    elif not keys and not ip_address(split[0]).is_loopback:
+        yield Fault(
+            code="MG3005",
+            message=f"{listen} is open to the network, and no key is asked for",
+            path=path,
+            hint="make one with `modelgrid key new NAME`, or listen on 127.0.0.1",
+        )
+
+
+def split_listen(text: str) -> tuple[str, int] | None:
+    """Return the IP address and the port of ``127.0.0.1:8080`` or ``[::1]:8080``; none for any other form."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    # int() reads more than digits, and ip_address a zone that no unit file carries
+    if isinstance(address, IPv6Address) is not bracketed or "%" in host or not (port.isascii() and port.isdigit()):
+        return None
+    return (host, int(port)) if len(port) <= _PORT_DIGITS and 1 <= int(port) <= _HIGHEST_PORT else None
+
+
+def check_keys(config: Config) -> Iterator[Fault]:
+    """Every API key has a name and a hash of its own."""
+    for field, what in (("name", "name"), ("sha256", "hash")):
+        seen: set[str] = set()
+        for index, key in enumerate(config.gateway.keys):
+            value = getattr(key, field)
+            if value in seen:
+                message = f"another key has this {what} already"
+                hint = (
+                    "name each key after its client" if field == "name" else "make a new key with `modelgrid key new`"
+                )
+                yield Fault(code="MG3006", message=message, path=("gateway", "keys", index, field), hint=hint)
+            seen.add(value)
+
+
+def check_subnet(config: Config) -> Iterator[Fault]:
+    """The subnet is an IPv4 network that has room for models."""
+    text, path = config.network.subnet, ("network", "subnet")
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError:
+        yield Fault(code="MG3014", message=f'"{text}" is no IPv4 subnet', path=path, hint="write it like 10.133.0.0/16")
+        return
+    if "/" not in text or network.prefixlen not in _SUBNET_SIZES:
+        yield Fault(
+            code="MG3014", message=f"{text} is not from /16 to /24", path=path, hint="write it like 10.133.0.0/16"
+        )
+    elif str(network) != text:
+        yield Fault(code="MG3014", message=f"{text} is an address in a subnet", path=path, hint=f"write {network}")
+
+
+def check_images(config: Config) -> Iterator[Fault]:
+    """Every image says which registry it is from."""
+    for path, image in _images(config):
+        registry, _, name = image.partition("/")
+        if image.strip(_IMAGE_CHARACTERS) or image.startswith("-"):
+            yield Fault(code="MG3011", message=f'"{image}" is no image', path=path, hint="write REGISTRY/NAME:TAG")
+        elif not name or not ("." in registry or ":" in registry or registry == "localhost"):
+            full = f"docker.io/{image}" if name else f"docker.io/library/{image}"
+            hint = f"write {full}, or the registry that it is from"
+            yield Fault(code="MG3011", message=f"{image} names no registry", path=path, hint=hint)
+
+
+_IMAGE_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@+"
+
+
+def _images(config: Config) -> Iterator[tuple[Path, str]]:
+    for section, name, entry in _entries(config):
+        if entry.image is not None:
+            yield (section, name, "image"), entry.image
+
+
+def _entries(config: Config) -> Iterator[tuple[str, str, Engine | Model]]:
+    for name, engine in config.engines.items():
+        yield "engines", name, engine
+    for name, model in config.models.items():
+        yield "models", name, model
+
+
+def check_environment(config: Config) -> Iterator[Fault]:
+    """Variables have names that systemd and podman take, and load no code."""
+    for section, name, entry in _entries(config):
+        for variable in entry.env:
+            path = (section, name, "env", variable)
+            letters = variable.replace("_", "a")
+            if variable.startswith("LD_"):
+                message = f"{variable} loads code into every program that the server starts"
+                hint = "build the library into the image"
+                yield Fault(code="MG3012", message=message, path=path, hint=hint, at_key=True)
+            elif not (letters.isascii() and letters.isalnum()) or letters[0].isdigit():
+                yield Fault(
+                    code="MG3013",
+                    message=f'"{variable}" is no name of a variable',
+                    path=path,
+                    hint="use letters, digits and _, with no digit first",
+                    at_key=True,
+                )
+
+
+def check_gpus(config: Config) -> Iterator[Fault]:
+    """No model names a GPU twice."""
+    for name, model in config.models.items():
+        if isinstance(model.gpus, list):
+            seen: set[int | str] = set()
+            for index, gpu in enumerate(model.gpus):
+                if gpu in seen:
+                    path = ("models", name, "gpus", index)
+                    yield Fault(code="MG3015", message=f"GPU {gpu} is in the list already", path=path, hint="remove it")
+                seen.add(gpu)
+
+
+def check_use(config: Config) -> Iterator[Fault]:
+    """Warn of what has no effect: engines that no model names, patterns of keys that open no model."""
+    used = {model.engine for model in config.models.values()}
+    for engine in config.engines:
+        if engine not in used:
+            yield Fault(
+                code="MG3017",
+                message=f"no model uses the engine {engine}",
+                path=("engines", engine),
+                hint="remove it, or keep it under a key that starts with x-",
+                at_key=True,
+                warning=True,
+            )
+    names = {*config.models, *(alias for model in config.models.values() for alias in model.aliases)}
+    matching: dict[str, bool] = dict.fromkeys(names, True)
+    for index, key in enumerate(config.gateway.keys):
+        for place, pattern in enumerate(key.models):
+            if pattern not in matching and len(matching) <= len(names) + _MOST_PATTERNS:
+                matching[pattern] = any(fnmatchcase(name, pattern) for name in names)
+            if names and not matching.get(pattern, True):
+                yield Fault(
+                    code="MG3016",
+                    message=f'"{pattern}" matches no model',
+                    path=("gateway", "keys", index, "models", place),
+                    hint=suggestion(pattern, names),
+                    warning=True,
+                )
