@@ -36,6 +36,10 @@ NSPAWN = (
     "--network-veth",
 )
 
+#: Folders that lie on no overlay, as on a real host: podman keeps its layers as overlays, which cannot lie on one, and
+#: `apply` refuses to keep generations there.
+PLAIN_FOLDERS = ("etc", "home", "var/lib/containers")
+
 
 class Sandbox:
     """The mounted root file system of one machine, and the machine's processes while it runs."""
@@ -48,8 +52,10 @@ class Sandbox:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._cgroup = _cgroup_root() / "modelgrid-tests" / name
         scratch_folder()
-        # podman keeps layers as overlays, which cannot lie on an overlay: its storage is a plain folder
-        script = f"{mount_script(layers)}mkdir containers\necho {MOUNTED}\nexec cat >/dev/null"
+        copies = "".join(
+            f"mkdir -p plain/{name} root/{name}\ncp -a root/{name}/. plain/{name}\n" for name in PLAIN_FOLDERS
+        )
+        script = f"{mount_script(layers)}{copies}echo {MOUNTED}\nexec cat >/dev/null"
         self._holder = subprocess.Popen(
             [*UNSHARE, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -64,7 +70,7 @@ class Sandbox:
         self._cgroup.mkdir(parents=True)
         scratch = scratch_folder()
         command = [*NSPAWN, f"--machine={self.name}", "--hostname=host", f"--directory={scratch}/root"]
-        command.append(f"--bind={scratch}/containers:/var/lib/containers")
+        command += [f"--bind={scratch}/plain/{folder}:/{folder}" for folder in PLAIN_FOLDERS]
         command += ["--as-pid2", "--", *argv] if argv else ["--boot"]
         (first,) = _children(self._holder.pid)
         # a cgroup of its own: nspawn makes the machine's below the one that it runs in
