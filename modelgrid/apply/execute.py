@@ -21,7 +21,7 @@ from modelgrid.apply.planner import make_plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.teardown import tear_down
+from modelgrid.apply.teardown import remove_base, tear_down
 from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError, ModelGridError
 
@@ -103,7 +103,7 @@ def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
     with _os_errors():
         check_host(host, ())
         if host.files.kind(host.layout.lock) is None:
-            return False
+            return remove_base(host)
         with locked(host.files, host.layout.lock):
             tear_down(host, on_event)
         return True

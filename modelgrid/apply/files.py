@@ -39,10 +39,11 @@ class FileSystem:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
+        self._rooted = root != Path("/")
 
     def real(self, path: Path) -> Path:
         """Return where *path* lies for this process."""
-        return self._root / path.relative_to("/")
+        return Path(f"{self._root}{path}") if self._rooted else path
 
     # -- reading --------------------------------------------------------------------------------------------------
 

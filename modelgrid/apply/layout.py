@@ -57,7 +57,9 @@ class Layout:
         Raises:
             HostError: neither $XDG_CONFIG_HOME nor $HOME says where that is.
         """
-        home = environment.get("XDG_CONFIG_HOME") or (f"{environment['HOME']}/.config" if "HOME" in environment else "")
+        home = (
+            environment.get("XDG_CONFIG_HOME") or (environment.get("HOME") and f"{environment['HOME']}/.config") or ""
+        )
         # the XDG base directory specification: a relative path is to be ignored
         if not home.startswith("/"):
             raise HostError("neither XDG_CONFIG_HOME nor HOME names a folder", hint="set HOME to your home folder")

@@ -48,7 +48,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     if files.kind(layout.state) is Kind.FOLDER:
         remove_tree(files, layout.state)
     if not keep_base:
-        _remove_base(host)
+        remove_base(host)
 
 
 def _stop(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
@@ -64,13 +64,16 @@ def _stop(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
             on_event(Event(kind=EventKind.WARNING, message=message, unit=result.job.unit))
 
 
-def _remove_base(host: Host) -> None:
-    """Remove the lock, and the folder if nothing of another is in it (a modelgrid.yaml may be)."""
+def remove_base(host: Host) -> bool:
+    """Remove the lock, and the folder if nothing of another is in it (a modelgrid.yaml may be).
+
+    Returns whether the folder was there and is gone.
+    """
     files, layout = host.files, host.layout
     remove_name(files, spare_name(layout.current))
-    files.unlink(layout.lock)
-    if files.listdir(layout.base):
-        sync_folder(files, layout.base)
-        return
+    remove_name(files, layout.lock)
+    if files.kind(layout.base) is not Kind.FOLDER or files.listdir(layout.base):
+        return False
     files.rmdir(layout.base)
     sync_folder(files, layout.base.parent)
+    return True

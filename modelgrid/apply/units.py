@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from modelgrid.emit.artifact import UNITS
+from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
 from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit
 from modelgrid.ir import Endpoint
@@ -72,6 +74,12 @@ class Unit:
 
 def units_of(artifacts: Iterable[Artifact]) -> Mapping[str, Unit]:
     """Return the units of a tree by name, sorted."""
+    return _units_of(tuple(artifacts))
+
+
+# the same trees are asked for several times per change: as wanted, as current, for their links
+@lru_cache(maxsize=16)
+def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
     found = {name: item for item in artifacts if (name := unit_name(item.path)) is not None}
     parsed = {name: _parse(item.content) for name, item in found.items()}
     by_target = {
@@ -92,7 +100,7 @@ def units_of(artifacts: Iterable[Artifact]) -> Mapping[str, Unit]:
             needs=_needs(item),
             wanted=name == TARGET or name in by_target or TARGET in installed,
         )
-    return units
+    return MappingProxyType(units)
 
 
 def gateway_listen(units: Mapping[str, Unit]) -> Endpoint | None:
@@ -144,12 +152,11 @@ def _role(name: str, item: Artifact, values: Mapping[Key, tuple[str, ...]]) -> R
 def _needs(item: Artifact) -> frozenset[str]:
     if not item.path.endswith(".container"):
         return frozenset()
-    folder = item.path.rpartition("/")[0]
     try:
         references = quadlet_references(item.content)
     except UnitSyntaxError:
         return frozenset()
-    return frozenset(name for file in references if (name := unit_name(f"{folder}/{file}")) is not None)
+    return frozenset(name for file in references if (name := unit_name(f"{QUADLETS}/{file}")) is not None)
 
 
 def _parse(text: str) -> Mapping[Key, tuple[str, ...]]:

@@ -1,0 +1,181 @@
+"""Killed or failed at each call that changes a file or asks something of systemd, until no call is left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelgrid.apply import execute
+from modelgrid.apply.execute import apply, destroy, rollback
+from modelgrid.errors import HostError
+from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
+from tests.apply.fakes import Killed, Machine, Steps
+from tests.apply.trees import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from modelgrid.apply.host import Host
+    from modelgrid.emit.artifact import Artifact
+
+    Prepare = Callable[[Machine], None]
+    Operation = Callable[[Host], object]
+
+
+@pytest.fixture(autouse=True)
+def _no_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage is no part of the live tree, and is what takes most of the time of these many runs."""
+    monkeypatch.setattr(execute, "check_stage", lambda host, artifacts: None)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder in memory where there is one: nothing here is about the disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
+
+
+OLD = tree({"a": 4096, "gone": 4096}, {"b": 4096}, pulled="example.org/serve:1")
+NEW = tree(
+    {"a": 8192, "more": 4096}, {"b": 4096}, pulled="example.org/serve:2", subnet="10.9.0.0/16", key_names=["team"]
+)
+OTHER = tree({"a": 512}, {"b": 512})
+
+
+def nothing(machine: Machine) -> None:
+    """A host that nothing was applied to."""
+
+
+def old(machine: Machine) -> None:
+    apply(OLD, machine.host())
+
+
+def old_then_new(machine: Machine) -> None:
+    apply(OLD, machine.host())
+    apply(NEW, machine.host())
+
+
+def each_point(
+    folder: Path, prepare: Prepare, operation: Operation, *, kill: bool, stride: int = 1
+) -> list[tuple[Machine, str, bool]]:
+    """Run *operation* again and again, stopped *stride* calls later each time; the last run comes to its end."""
+    outcomes = []
+    for number in range(1, 1000, stride):
+        root = folder / str(number)
+        root.mkdir()
+        machine = Machine(root)
+        prepare(machine)
+        machine.facts()
+        steps = Steps(kill_at=number) if kill else Steps(fail_at=number, code=errno.ENOSPC)
+        failed = False
+        try:
+            operation(machine.host(steps))
+        except (Killed, HostError):
+            failed = True
+        reached = len(steps.taken) >= number
+        outcomes.append((machine, steps.taken[number - 1] if reached else "", failed))
+        if not reached:
+            assert number > 20  # or the calls are not counted
+            return outcomes
+    raise AssertionError("no end")
+
+
+CHANGES: dict[str, tuple[Prepare, Operation, Sequence[Sequence[Artifact]]]] = {
+    "first apply": (nothing, lambda host: apply(NEW, host), [NEW]),
+    "upgrade": (old, lambda host: apply(NEW, host), [OLD, NEW]),
+    "rollback": (old_then_new, rollback, [OLD, NEW]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_killed_anywhere_the_current_generation_is_whole_and_the_next_apply_succeeds(folder: Path, name: str) -> None:
+    prepare, operation, allowed = CHANGES[name]
+    for machine, point, _ in each_point(folder, prepare, operation, kill=True):
+        if prepare is not nothing or machine.current() is not None:
+            assert_current_is_whole(machine, allowed)
+        apply(NEW, machine.host())
+        assert_runs(machine, NEW)
+        assert machine.pending() is None, point
+        leftovers = [path for path in machine.root.rglob("*") if path.name.startswith((".tmp-", ".old-"))]
+        assert leftovers == [], point
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rollback"])
+def test_killed_anywhere_the_next_apply_of_something_else_succeeds(folder: Path, name: str) -> None:
+    prepare, operation, _ = CHANGES[name]
+    for machine, _, _ in each_point(folder, prepare, operation, kill=True, stride=4):
+        apply(OTHER, machine.host())
+        assert_runs(machine, OTHER)
+
+
+def test_killed_anywhere_in_an_upgrade_to_a_broken_model_the_old_one_comes_back(folder: Path) -> None:
+    def prepare(machine: Machine) -> None:
+        old(machine)
+        machine.systemd.broken = {"--ctx-size 8192"}
+
+    for machine, _, _ in each_point(folder, prepare, lambda host: apply(NEW, host), kill=True, stride=5):
+        assert_current_is_whole(machine, [OLD, NEW])
+        apply(OLD, machine.host())
+        assert_runs(machine, OLD)
+
+
+def test_killed_anywhere_in_destroy_the_next_destroy_or_apply_succeeds(folder: Path) -> None:
+    for number, (machine, _, _) in enumerate(each_point(folder, old_then_new, destroy, kill=True)):
+        if number % 2:
+            destroy(machine.host())
+            assert_nothing_left(machine)
+        else:
+            apply(OTHER, machine.host())
+            assert_runs(machine, OTHER)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_killed_anywhere_and_again_anywhere_in_the_recovery_the_third_apply_succeeds(folder: Path, name: str) -> None:
+    prepare, operation, allowed = CHANGES[name]
+    # a grid of first and second points, for their square would be thousands
+    for first in range(3, 1000, 19):
+        for second in range(2, 1000, 17):
+            root = folder / f"{first}-{second}"
+            root.mkdir()
+            machine = Machine(root)
+            prepare(machine)
+            try:
+                operation(machine.host(Steps(kill_at=first)))
+            except Killed:
+                pass
+            else:
+                return
+            try:
+                apply(NEW, machine.host(Steps(kill_at=second)))
+            except Killed:
+                if prepare is not nothing or machine.current() is not None:
+                    assert_current_is_whole(machine, allowed)
+                apply(NEW, machine.host())
+            assert_runs(machine, NEW)
+            if second > 100:
+                break
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Path, name: str) -> None:
+    prepare, operation, _ = CHANGES[name]
+    before = {"first apply": None, "upgrade": OLD, "rollback": NEW}[name]
+    for machine, point, failed in each_point(
+        folder, prepare, operation, kill=False, stride=1 if name == "upgrade" else 3
+    ):
+        assert machine.pending() is None, point
+        if not failed:
+            assert_runs(machine, OLD if name == "rollback" else NEW)
+        elif before is None:
+            assert machine.current() is None
+            assert machine.systemd.running == {}
+        else:
+            assert_runs(machine, before)
+        apply(NEW, machine.host())
+        assert_runs(machine, NEW)
