@@ -12,6 +12,7 @@ Exit codes: 2 called wrongly, 3 the host cannot do it.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import time
@@ -22,6 +23,14 @@ from modelgrid import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+#: What llama-server makes of a backslash and this letter (common/common.cpp, string_process_escapes).
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "'": "'", '"': '"', "\\": "\\"}
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text)
 
 
 class _Option(NamedTuple):
@@ -54,7 +63,7 @@ _OPTIONS = (
     _Option("--seed -s", "sampling.seed", int),
     _Option("--alias -a", "model_alias", lambda text: set(text.split(","))),
     _Option("--chat-template", "chat_template", str),
-    _Option("--reverse-prompt -r", "antiprompt", lambda text: [text]),
+    _Option("--reverse-prompt -r", "antiprompt", lambda text: [_unescape(text)]),
     _Option("--jinja", "use_jinja", constant=True),
     _Option("--no-jinja", "use_jinja", constant=False),
     _Option("--embeddings --embedding", "embedding", constant=True),
