@@ -119,21 +119,22 @@ def lookup(value: Value) -> UnitText:
     """Write *value* for a key that quadlet reads with ``Lookup``: Image, HealthCmd, ShmSize and the like.
 
     Raises:
-        Unrepresentable: besides :func:`whole_line`, when it begins or ends with a double quote. Podman before 5.8.2
+        Unrepresentable: besides :func:`lookup_all`, when it begins or ends with a double quote. Podman before 5.8.2
             strips every one at either end, later ones a pair.
     """
     text = plain(value)
     if text.startswith('"') or text.endswith('"'):
         raise Unrepresentable(text, "begins or ends with a double quote, which podman strips")
-    return whole_line(value, COMMAND)
+    return lookup_all(value)
 
 
 def lookup_all(value: Value) -> UnitText:
     """Write *value* for a key that quadlet reads with ``LookupAll``: Volume, PublishPort, Network. Quotes are kept.
 
     Raises:
-        Unrepresentable: as :func:`whole_line`.
+        Unrepresentable: besides :func:`whole_line`, when it is ``;`` alone.
     """
+    _refuse_separator(value)
     return whole_line(value, COMMAND)
 
 
@@ -141,8 +142,9 @@ def lookup_strv(value: Value) -> UnitText:
     """Write *value* as the one word of a key that quadlet reads with ``LookupAllStrv``: AddDevice, DropCapability.
 
     Raises:
-        Unrepresentable: it is empty, or has a double quote.
+        Unrepresentable: it is empty, has a double quote, or is ``;`` alone.
     """
+    _refuse_separator(value)
     return UnitText(unescaped_word(value, COMMAND))
 
 
@@ -150,16 +152,13 @@ def lookup_args(values: Iterable[Value]) -> UnitText:
     """Write *values* for a key that quadlet reads with ``LookupLastArgs`` or ``LookupAllArgs``: Exec, PodmanArgs.
 
     Raises:
-        Unrepresentable: there are none; one is empty, which ends the list; one is ``;`` alone, which quadlet writes
-            without quotes, so that systemd takes it for the end of the command.
+        Unrepresentable: there are none; one is empty, which ends the list; one is ``;`` alone.
     """
     words = []
     for value in values:
-        text = plain(value)
-        if not text:
-            raise Unrepresentable(text, "is an empty argument, which ends the list")
-        if text == ";":
-            raise Unrepresentable(text, "alone is an argument that podman's units end the command at")
+        if not plain(value):
+            raise Unrepresentable("", "is an empty argument, which ends the list")
+        _refuse_separator(value)
         words.append(quoted_word(value, COMMAND))
     if not words:
         raise Unrepresentable("", "is empty, which means that the key is not set")
@@ -175,6 +174,12 @@ def lookup_keyval(name: str, value: Value) -> UnitText:
     if not name or "=" in name:
         raise Unrepresentable(name, "is no name for a value: it is empty or has an equals sign")
     return UnitText(quoted_word((name, "=", *_pieces(value)), COMMAND))
+
+
+def _refuse_separator(value: Value) -> None:
+    """Refuse ``;`` alone: quadlet writes it without quotes, however it is quoted here, and systemd ends there."""
+    if plain(value) == ";":
+        raise Unrepresentable(";", "alone ends the command in the unit that podman makes")
 
 
 def _pieces(value: Value) -> tuple[Piece, ...]:

@@ -188,7 +188,7 @@ def test_paths_that_volume_cannot_hold_are_mounted_all_the_same() -> None:
     ("launch", "rule"),
     [
         (replace(samples.ISOLATED_LAUNCH, arguments=("--a", "")), "is an empty argument"),
-        (replace(samples.ISOLATED_LAUNCH, arguments=(";",)), "alone is an argument"),
+        (replace(samples.ISOLATED_LAUNCH, arguments=(";",)), "ends the command"),
         (replace(samples.ISOLATED_LAUNCH, health_command='sh -c "a"'), "double quote"),
         (replace(samples.ISOLATED_LAUNCH, image="--privileged"), "begins with a dash"),
         (replace(samples.ISOLATED_LAUNCH, image="--privileged", pull=False), "begins with a dash"),

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.tools, pytest.mark.parametrize("suite", SUITES)]
 EXECUTABLES = (*samples.PROGRAMS, samples.OPEN.gateway.python)
 
 #: Enough that each kind of value meets each fragment many times over; one generator run takes them all.
-TEXTS = 400
+TEXTS = 300
 
 
 def write_tree(deployment: Deployment, folder: Path) -> Path:
@@ -158,15 +158,22 @@ nasty_containers = st.builds(
 )
 
 
-def test_generator_gives_every_text_back(suite: str, tmp_path: Path) -> None:
-    wanted = examples(nasty_containers, TEXTS)
+@pytest.fixture(scope="module")
+def wanted() -> list[Nasty]:
+    return examples(nasty_containers, TEXTS)
+
+
+@pytest.fixture(scope="module")
+def tree(wanted: list[Nasty], tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tuple(nasty.model(number) for number, nasty in enumerate(wanted))
-    tree = write_tree(replace(samples.FULL, models=models), tmp_path)
+    return write_tree(replace(samples.FULL, models=models), tmp_path_factory.mktemp("nasty"))
+
+
+def test_generator_gives_every_text_back(suite: str, wanted: list[Nasty], tree: Path) -> None:
     units = generate(suite, tree / "quadlets")
 
-    assert len(wanted) == TEXTS
-    for model, nasty in zip(models, wanted, strict=True):
-        line = parse_unit(units[model.unit])["Service", "ExecStart"][0]
+    for number, nasty in enumerate(wanted):
+        line = parse_unit(units[nasty.model(number).unit])["Service", "ExecStart"][0]
         argv = reader.command(line.replace("%t/%N.cid", "CIDFILE"))
         image = len(argv) - len(nasty.arguments) - 1
         options = argv[:image]
@@ -190,10 +197,7 @@ def mounts(argv: list[str]) -> list[tuple[str, str]]:
     return [(source, target) for source, target in found]
 
 
-def test_verify_is_silent_about_texts_that_are_hard_to_quote(suite: str, tmp_path: Path) -> None:
-    wanted = examples(nasty_containers, 100)
-    models = tuple(nasty.model(number) for number, nasty in enumerate(wanted))
-    tree = write_tree(replace(samples.FULL, models=models), tmp_path)
+def test_verify_is_silent_about_texts_that_are_hard_to_quote(suite: str, tree: Path) -> None:
     result = systemd_analyze_verify(suite, tree / "units", quadlets=tree / "quadlets", executables=EXECUTABLES)
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
