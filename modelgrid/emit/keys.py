@@ -106,6 +106,7 @@ SYSTEMD: Mapping[tuple[str, str], int] = {
     ("Service", "StateDirectory"): 235,
     ("Service", "SuccessExitStatus"): 0,
     ("Service", "SupplementaryGroups"): 0,
+    ("Service", "SyslogIdentifier"): 0,
     ("Service", "SystemCallArchitectures"): 0,
     ("Service", "SystemCallErrorNumber"): 0,
     ("Service", "SystemCallFilter"): 231,

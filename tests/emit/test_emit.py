@@ -180,7 +180,7 @@ def test_paths_that_volume_cannot_hold_are_mounted_all_the_same() -> None:
     quadlet = container(replace(samples.ISOLATED_LAUNCH, mounts=(ir.Mount(source="/a b:c,d", target="/e,f"),)))
 
     mount = r'"type=bind,\"source=/a b:c,d\",\"destination=/e,f\",ro=true"'
-    assert quadlet["Container", "PodmanArgs"] == (f"--mount {mount}",)
+    assert f"--mount {mount}" in quadlet["Container", "PodmanArgs"]
     assert quadlet["Unit", "RequiresMountsFor"] == ('"/a b:c,d"',)
 
 
