@@ -29,11 +29,14 @@ def run_check(options: argparse.Namespace) -> int:
         report = checked.report
         facts = target_facts(checked, options.facts)
         if facts is not None:
+            from modelgrid.emit import emit  # noqa: PLC0415  only where there is a target to emit for
+
             scope = scope_of(options)
             compiled = compile_checked(
                 checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict
             )
             report += compiled.report
+            emit(compiled.deployment)
     except ConfigError as error:
         if options.format == "json" and error.report is not None:
             _print_json(error)

@@ -21,6 +21,16 @@ GATEWAY = "modelgrid-gateway.service"
 CHAT = "modelgrid-model-gemma.service"
 EMBED = "modelgrid-model-embedder.service"
 
+#: The weights only go on with a text: a chat becomes one that an answer follows, as in examples/demo. The template has
+#: about every character that units give a meaning of its own.
+ANSWERS = r"""      chat-template: >-
+        {% for message in messages %}{{ 'Answer: ' if message.role == 'assistant' else 'Question: ' }}{{
+        message.content }}{{ '\n' }}{% endfor %}Answer:
+      reverse-prompt: "Question:"
+      temp: 0
+      threads: 2
+"""
+
 #: A chat model, an embedding model, and a gateway that listens beyond loopback.
 BASE = f"""\
 version: 1
@@ -37,7 +47,8 @@ models:
     source: {MODEL}
     context: 1024
     aliases: [gpt-4o-mini]
-  embedder:
+    args: &answers
+{ANSWERS}  embedder:
     engine: llamacpp
     task: embed
     source: {MODEL}
@@ -50,6 +61,7 @@ SECOND = f"""\
     engine: llamacpp
     source: {MODEL}
     context: 512
+    args: *answers
 """
 
 
