@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from modelgrid.diagnostics import Location
 from modelgrid.redaction import mask, mask_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: (line, column, line of the end, column of the end), from 0, as PyYAML's marks count.
 Span: TypeAlias = tuple[int, int, int, int]
@@ -16,9 +19,15 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 #: What a reviewer cannot see: control characters but tab and line ends, line separators that only YAML 1.1 knows,
 #: marks of writing direction (CVE-2021-42574), byte order marks, halves of surrogate pairs.
-HIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
-)
+_HIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+
+
+def find_hidden(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each character of *text* that cannot be seen: its offset, and its name such as ``U+202E``."""
+    if text.replace("\n", "").isprintable():
+        return  # nearly every text, without a look at each character, nor a pattern to compile
+    for match in re.finditer(_HIDDEN, text):
+        yield match.start(), f"U+{ord(match[0]):04X}"
 
 
 class Lines:

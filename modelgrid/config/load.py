@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from modelgrid.config.lines import HIDDEN, Lines
+from modelgrid.config.lines import Lines, find_hidden
 from modelgrid.config.nodes import MAX_FAULTS, Builder, Node
 from modelgrid.diagnostics import Diagnostic, Location, Report
 from modelgrid.errors import ConfigError
@@ -146,15 +147,11 @@ def _decode(data: bytes, file: str) -> str:
 
 
 def _hidden_characters(lines: Lines) -> Iterator[Diagnostic]:
-    if lines.text.replace("\n", "").isprintable():
-        return  # nearly every file, without a look at each character
-    for number, match in enumerate(HIDDEN.finditer(lines.text)):
-        if number == MAX_FAULTS:
-            return
+    for offset, name in islice(find_hidden(lines.text), MAX_FAULTS):
         yield Diagnostic(
             code="MG1008",
-            message=f"the text has the character U+{ord(match[0]):04X}, which cannot be seen",
-            location=lines.at(match.start()),
+            message=f"the text has the character {name}, which cannot be seen",
+            location=lines.at(offset),
             hint="remove it",
         )
 

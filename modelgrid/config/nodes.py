@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import yaml
 
-from modelgrid.config.lines import HIDDEN
+from modelgrid.config.lines import find_hidden
 from modelgrid.config.scalars import AmbiguousError, resolve
 from modelgrid.diagnostics import Diagnostic
 
@@ -119,9 +119,9 @@ class Builder:
                 value = resolve(value)
             except AmbiguousError as fault:
                 self._fault("MG1011", fault.message, span, fault.hint)
-        elif not value.isprintable() and (hidden := HIDDEN.search(value)):
+        elif hidden := next(find_hidden(value), None):
             # an escape in double quotes: line ends and tabs may be meant, these never are
-            self._fault("MG1008", f"the text has the character U+{ord(hidden[0]):04X}", span, "remove the escape")
+            self._fault("MG1008", f"the text has the character {hidden[1]}", span, "remove the escape")
         node = Node(value, span)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
