@@ -166,7 +166,8 @@ def _raise_file_limit() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            with contextlib.suppress(OSError, ValueError):  # a sandbox or macOS may refuse: then it stays as it is
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _log_config() -> dict[str, Any]:

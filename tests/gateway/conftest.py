@@ -204,7 +204,7 @@ def gateway(
         tmp_path_factory.mktemp("gateway"),
         routes,
         with_keys=True,
-        timeouts={"connect": 1.0, "first_byte": 1.0, "idle": 1.0},
-        body_patience=1.0,
+        timeouts={"connect": 1.0, "first_byte": 0.7, "idle": 0.7},
+        body_patience=0.5,
     ) as process:
         yield process

@@ -49,13 +49,26 @@ def test_lines_are_written_by_themselves_and_in_order(monkeypatch: pytest.Monkey
     assert [line["number"] for line in written] == list(range(200))
 
 
-def test_lines_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_beyond_the_limit_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linelog, "_LIMIT", 200)
+    monkeypatch.setattr(linelog, "_INTERVAL", 0.01)
+    reader, writer = os.pipe()
 
-    written = lines_of(*({"number": number} for number in range(10)))
+    async def main() -> None:
+        log = LineLog(writer)
+        for round_ in range(2):
+            for number in range(10 if round_ == 0 else 1):
+                log.write({"number": number})
+            await asyncio.sleep(0.1)
 
-    assert written[-1]["event"] == "lines_dropped"
-    assert written[-1]["count"] == 10 - (len(written) - 1) > 0
+    asyncio.run(main())
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        written = [json.loads(line) for line in pipe]
+
+    counts = [line["count"] for line in written if line.get("event") == "lines_dropped"]
+    assert len(counts) == 1
+    assert counts[0] + sum("number" in line for line in written) == 11
 
 
 def test_a_closed_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,17 +105,28 @@ def test_the_server_with_the_least_in_flight_is_asked(
     async def use(client: UpstreamClient) -> None:
         ports = [upstream.port, second_upstream.port]
         busy = await ask(client, ports, mode="stream", chunks=1)
-        others = [await ask(client, ports) for _ in range(2)]
-        asked = [answer.upstream.port for answer in others]
-        assert asked[0] != busy.upstream.port
-        for answer in (busy, *others):
-            answer.close()
+        for _ in range(3):
+            other = await ask(client, ports)
+            assert other.upstream != busy.upstream
+            other.close()
+        busy.close()
         after = [await ask(client, ports) for _ in range(2)]
         assert {answer.upstream.port for answer in after} == set(ports)
         for answer in after:
             answer.close()
 
     with_client(use)
+
+
+def test_a_kept_connection_that_dies_within_an_answer_is_not_replaced(upstream: UpstreamServer) -> None:
+    async def use(client: UpstreamClient) -> None:
+        await ask_and_read(client, [upstream.port], mark="half-head")
+        with pytest.raises(BrokenError):
+            await ask_and_read(client, [upstream.port], mark="half-head", mode="half_head_then_die")
+
+    with_client(use)
+    first, died = (request.connection for request in upstream.marked("half-head"))
+    assert first == died
 
 
 def test_a_server_that_is_down_is_tried_last_for_a_while(upstream: UpstreamServer) -> None:

@@ -170,6 +170,8 @@ class UpstreamServer:
             await asyncio.sleep(60)
         elif mode == "raw":
             await _send(writer, fake["text"].encode("latin-1"))
+        elif mode == "half_head_then_die":
+            await _send(writer, b"HTTP/1.1 200 O")
         elif mode.startswith(("stream", "bytewise")):
             await _stream(writer, mode, fake)
         elif mode == "flood":
