@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.systemd import JobResult
     from modelgrid.emit.artifact import Artifact
 
 
@@ -27,14 +28,16 @@ def control_grid(host: Host, verb: Verb) -> None:
         HostError: nothing is applied, or systemd does not answer.
         ApplyError: a unit is not up afterwards.
     """
-    units = units_of(_applied(host))
-    # the units are part of the target: it takes them along, in their order
-    host.systemd.wait([host.systemd.enqueue(verb, TARGET)], lambda _result: None)
+    # the target takes its units along but does not wait for them, so each has a job of its own
+    servers = [unit for unit in units_of(_applied(host)).values() if unit.role in {Role.GATEWAY, Role.SERVICE}]
+    states = host.systemd.states(unit.name for unit in servers)
+    servers = [unit for unit in servers if not states[unit.name].masked]
+    host.systemd.wait(
+        [host.systemd.enqueue(verb, name) for name in (TARGET, *(unit.name for unit in servers))], _unheard
+    )
     if verb is not Verb.STOP:
-        states = host.systemd.states(units)
-        # an image unit rests once its image is there
-        lasting = (unit for unit in units.values() if unit.wanted and unit.role is not Role.IMAGE)
-        _fail_on([unit for unit in lasting if not states[unit.name].up and not states[unit.name].masked])
+        states = host.systemd.states(unit.name for unit in servers)
+        _fail_on([unit for unit in servers if not states[unit.name].up])
 
 
 def control_model(host: Host, model: str, verb: Verb) -> str:
@@ -46,7 +49,7 @@ def control_model(host: Host, model: str, verb: Verb) -> str:
         ApplyError: the server did not come up.
     """
     unit = unit_of_model(host, model)
-    (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], lambda _result: None)
+    (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], _unheard)
     if not result.done:
         _fail_on([unit], result.result)
     return unit.name
@@ -86,6 +89,10 @@ def start_at_boot(host: Host, *, wanted: bool) -> None:
             host.systemd.daemon_reload()
     except OSError as error:
         raise HostError(f"cannot change {layout.wants_link}: {error.strerror or error}") from error
+
+
+def _unheard(_result: JobResult) -> None:
+    """Hear of no single job: all of them are looked at in the end."""
 
 
 def _applied(host: Host) -> tuple[Artifact, ...]:
