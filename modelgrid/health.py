@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import socket
 import sys
 import time
@@ -64,8 +65,8 @@ def probe(target: Target, *, patience: float = _PATIENCE) -> str:
     except OSError as error:
         return (error.strerror or str(error)).lower()
     version, _, rest = line.partition(" ")
-    status = rest[:3]
-    if not version.startswith("HTTP/") or not status.isdigit():
+    status = rest.partition(" ")[0].strip()
+    if not version.startswith("HTTP/") or not re.fullmatch("[0-9]{3}", status):
         return "the answer is not HTTP"
     return "" if status == "200" else f"the answer is {status}"
 

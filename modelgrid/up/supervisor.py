@@ -109,8 +109,8 @@ def run_up(
                     run.ask(url, model=chat_model, prompt=ask, key=key)
                 if once:
                     return 0
-                report(Serving(url=f"{url}/v1", model=chat_model, key=key, logs=str(children.logs)))
                 code = 0
+                report(Serving(url=f"{url}/v1", model=chat_model, key=key, logs=str(children.logs)))
                 run.watch()
             finally:
                 report(Stopping())
