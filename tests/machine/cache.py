@@ -11,16 +11,23 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tests.requirements import need
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 #: Locks of the entries in use; the kernel lets go of them when this process ends, however it ends.
 _held: dict[Path, IO[str]] = {}
+
+#: Why entries could not be built: the next test that wants one is told at once.
+_failed: dict[Path, BaseException] = {}
 
 
 def cache_folder() -> Path:
@@ -49,6 +56,8 @@ def cached(kind: str, inputs: Iterable[str], build: Callable[[Path], None]) -> P
     entry = folder / name
     if entry in _held:
         return entry
+    if entry in _failed:
+        raise _failed[entry]
     lock = (folder / f"{name}.lock").open("a", encoding="utf-8")
     try:
         while True:
@@ -63,9 +72,19 @@ def cached(kind: str, inputs: Iterable[str], build: Callable[[Path], None]) -> P
                 build(partial)
                 partial.rename(entry)
                 _prune(folder, kind, keep=name)
-    except BaseException:
+    except BaseException as error:
         lock.close()
+        _failed[entry] = error
         raise
+
+
+def fetch(argv: Sequence[str], *, what: str) -> None:
+    """Run *argv*, which gets *what* over the network; skip the test, with its last line, where it ends in failure."""
+    process = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if process.returncode != 0:
+        sys.stderr.write(process.stderr)
+        last = (process.stderr.strip().splitlines() or ["nothing"])[-1]
+        need(what, way=f"check the network; {argv[0]} says: {last}")
 
 
 def remove(path: Path) -> None:

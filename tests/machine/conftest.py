@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.machine.layers import ready_layers
-from tests.machine.machine import Machine
+from tests.machine.machine import CommandFailed, Machine
 from tests.machine.ready import ready_machine
 from tests.machine.rootfs import default_suite
 
@@ -48,5 +50,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
             if isinstance(value, Machine) and value.is_on:
-                report.sections.append((f"the journal of {name}, its end", value.journal(lines=60)))
+                # a machine that is in no state to tell must not hide the failure
+                with suppress(CommandFailed, subprocess.TimeoutExpired):
+                    report.sections.append((f"the journal of {name}, its end", value.journal(lines=60)))
     return report

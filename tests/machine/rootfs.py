@@ -6,11 +6,10 @@ Nobody boots or changes one in place: `tests.machine.overlay` lays a throwaway l
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 from tests.machine.archive import apt_line
-from tests.machine.cache import cached
+from tests.machine.cache import cached, fetch
 from tests.requirements import need, require_root, require_tools
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ HOST_PACKAGES = (
     "crun",
     "curl",
     "dbus",
+    "dbus-user-session",
     "iproute2",
     "iptables",
     "netavark",
@@ -106,7 +106,7 @@ def bootstrap(suite: str, path: Path, packages: Sequence[str], *, variant: str) 
         need("a Debian mirror", way="set MODELGRID_TEST_MIRROR to the address of one")
     include = f"--include={','.join(packages)}"
     argv = ["mmdebstrap", "--quiet", f"--variant={variant}", include, *OPTIONS, suite, str(path), line]
-    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+    fetch(argv, what=f"packages of Debian {suite}")
 
 
 def _make_root(suite: str, path: Path, packages: Sequence[str]) -> None:

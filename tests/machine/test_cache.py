@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.cache import REPOSITORY, cached
+from tests.machine.cache import REPOSITORY, cached, fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,25 @@ def test_entry_that_failed_to_build_is_not_there(cache: Path) -> None:
         other.communicate()
 
     assert entries(cache) == {"a"}
+
+
+def test_entry_that_failed_to_build_fails_at_once_the_next_time(cache: Path) -> None:
+    tries: list[Path] = []
+
+    def build(path: Path) -> None:
+        tries.append(path)
+        raise ValueError(path)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="partial"):
+            cached("thing", ["a"], build)
+    assert len(tries) == 1
+
+
+def test_what_cannot_be_fetched_is_named_with_the_reason() -> None:
+    argv = ["sh", "-c", "echo one >&2; echo 'no route to mirror' >&2; exit 1"]
+    with pytest.raises(pytest.skip.Exception, match=r"needs a moon: check the network; sh says: no route to mirror"):
+        fetch(argv, what="a moon")
 
 
 def test_older_entry_is_removed_unless_another_run_uses_it(cache: Path) -> None:

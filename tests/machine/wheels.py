@@ -8,7 +8,7 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING
 
-from tests.machine.cache import REPOSITORY, cached
+from tests.machine.cache import REPOSITORY, cached, fetch
 from tests.requirements import require_modules
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def dependency_wheels(python: str) -> Path:
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", f"--python-version={python}"]
         argv += ["--implementation=cp", *(f"--abi={name}" for name in (abi, "abi3", "none"))]
         argv += [*(f"--platform={name}" for name in platforms), f"--dest={path}", *requirements]
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        fetch(argv, what=f"wheels for Python {python}")
 
     return cached(f"wheels-{python}-{machine}", requirements, download)
 
