@@ -49,10 +49,9 @@ def check(
     sound = config if config is not None else salvage(document.data, faults)
     found: Iterator[Fault] = iter(())
     if sound is not None:
-        declared = document.data.get("engines")
         found = chain(
-            rules.check_names(sound),
-            rules.check_engines(sound, builtin=builtin, declared=declared if isinstance(declared, dict) else ()),
+            rules.check_names(sound, declared=_names(document, "models")),
+            rules.check_engines(sound, builtin=builtin, declared=_names(document, "engines")),
             rules.check_ports(sound),
             rules.check_listen(sound, keys=_has_keys(document)),
             rules.check_keys(sound),
@@ -74,6 +73,12 @@ def check(
     diagnostics = (*document.report, *_first_at_place(document, faults), *literals)
     report = Report.of(hide(diagnostics, literals))
     return None if report.errors else config, report
+
+
+def _names(document: Document, section: str) -> Collection[str]:
+    """Return the names that the file has in *section*, whether what they name is sound or not."""
+    entries = document.data.get(section)
+    return entries.keys() if isinstance(entries, dict) else ()
 
 
 def _has_keys(document: Document) -> bool:

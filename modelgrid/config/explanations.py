@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from modelgrid.config import schema
 from modelgrid.config.descriptions import describe
-from modelgrid.config.faults import Fault, suggestion
+from modelgrid.config.faults import TOO_MANY, Fault, suggestion
 from modelgrid.config.scalars import AmbiguousError, resolve
 from modelgrid.diagnostics import format_path
 from modelgrid.redaction import is_secret_name, mask
@@ -112,7 +112,7 @@ def is_wrong_type(kind: str) -> bool:
 
 def too_many(rest: int) -> Fault:
     """Return the fault that stands for *rest* more."""
-    return Fault(code="MG2008", message=f"there are {rest} more faults", path=(), hint="mend these first")
+    return Fault(code=TOO_MANY, message=f"there are {rest} more faults", path=(), hint="mend these first")
 
 
 def _missing(finding: Finding) -> Fault:
@@ -122,6 +122,7 @@ def _missing(finding: Finding) -> Fault:
         message=f'key "{field}" is missing',
         path=finding.path,
         hint=describe(section.__name__, field),
+        at_key=True,
     )
 
 

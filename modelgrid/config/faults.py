@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from modelgrid.diagnostics import Path
 
 
+#: Code of the fault that stands for all those beyond a bound.
+TOO_MANY = "MG2008"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong at *path*; *at_key*: with its last key, not with the value."""
+    """What is wrong at *path*. *at_key*: with its last key, or that of its section where that is missing."""
 
     code: str
     message: str
@@ -28,7 +32,7 @@ class Fault:
 
     def diagnose(self, document: Document) -> Diagnostic:
         """Return the diagnostic of this fault, placed in *document*."""
-        location = document.key(self.path) if self.at_key else None
+        location = (document.key(self.path) or document.key(self.path[:-1])) if self.at_key else None
         return Diagnostic(
             code=self.code,
             message=mask(self.message),

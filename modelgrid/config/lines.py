@@ -50,9 +50,13 @@ class Lines:
 
     def at(self, offset: int) -> Location:
         """Return the place of the character at *offset* of the text."""
-        before = self.text[:offset]
-        line = len(_LINE_END.findall(before))
-        column = offset - (max(before.rfind("\n"), before.rfind("\r")) + 1)
+        text = self.text
+        line = text.count("\n", 0, offset)
+        start = text.rfind("\n", 0, offset)
+        if "\r" in text:
+            line += text.count("\r", 0, offset) - text.count("\r\n", 0, offset)
+            start = max(start, text.rfind("\r", 0, offset))
+        column = offset - start - 1
         return self.location((line, column, line, column + 1))
 
     def _excerpt(self, line: int) -> str:

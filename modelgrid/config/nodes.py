@@ -122,6 +122,7 @@ class Builder:
         elif hidden := next(find_hidden(value), None):
             # an escape in double quotes: line ends and tabs may be meant, these never are
             self._fault("MG1008", f"the text has the character {hidden[1]}", span, "remove the escape")
+            value = ""  # what it holds is not fit to be handled any further
         node = Node(value, span)
         if event.anchor is not None:
             self._anchors[event.anchor] = node

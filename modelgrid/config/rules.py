@@ -25,15 +25,15 @@ _MOST_PATTERNS: Final = 200
 _SUBNET_SIZES: Final = range(16, 25)
 
 
-def check_names(config: Config) -> Iterator[Fault]:
-    """Every name that clients may ask for means one model."""
+def check_names(config: Config, *, declared: Collection[str]) -> Iterator[Fault]:
+    """Every name that clients may ask for means one model. *declared*: all models of the file, sound or not."""
     owners: dict[str, str] = {}
     for model, fields in config.models.items():
         for index, alias in enumerate(fields.aliases):
             owner = owners.get(alias)
             if alias == model:
                 taken = f'"{alias}" is the name of this model already'
-            elif alias in config.models:
+            elif alias in declared:
                 taken = f'"{alias}" is the name of another model'
             elif owner is not None:
                 taken = f'"{alias}" is an alias of {"this model" if owner == model else owner} already'
@@ -45,7 +45,7 @@ def check_names(config: Config) -> Iterator[Fault]:
 
 
 def check_engines(config: Config, *, builtin: Collection[str], declared: Collection[str]) -> Iterator[Fault]:
-    """Every model's engine exists. *declared*: all that the file declares, sound or not."""
+    """Every model's engine exists. *declared*: all engines of the file, sound or not."""
     known = {*builtin, *declared}
     for name, model in config.models.items():
         if model.engine not in known:

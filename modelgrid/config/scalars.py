@@ -68,7 +68,7 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 def _number(text: str) -> str | int | float:
     if len(text) > _LONGEST_NUMBER:
-        if text.strip("0123456789+-._:eE"):
+        if not _NUMBER.match(text):
             return text
         raise AmbiguousError("the number is too long to be kept exactly", "quote it where text is meant")
     if text.lower() in _NOT_NUMBERS:

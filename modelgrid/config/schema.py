@@ -178,7 +178,12 @@ class Config(_Section):
     version: Literal[1]
     """Version of this language."""
     target: Target | None = None
+    """The host that the output must run on. Left out: this one."""
     gateway: Gateway = Field(default_factory=Gateway)
+    """Where the gateway listens, and who may use it."""
     network: Network = Field(default_factory=Network)
+    """The internal network of model containers."""
     engines: dict[EngineName, Engine] = Field(default_factory=dict)
+    """Changes to built-in engines, and engines of your own, by name."""
     models: dict[ModelName, Model] = Field(default_factory=dict)
+    """Models by the names that clients ask for."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from modelgrid.config.faults import TOO_MANY
 from modelgrid.config.schema import Config
 
 if TYPE_CHECKING:
@@ -55,10 +56,13 @@ def _without_plugins() -> None:
 def salvage(data: Mapping[str, Any], faults: tuple[Fault, ...]) -> Config | None:
     """Return the Config of what is sound in *data*, so that rules across fields can be checked as well.
 
-    What is at fault is left out with all that cannot be without it. None where that leaves nothing.
+    What is at fault is left out with all that cannot be without it. None where that leaves nothing, and where there
+    are more faults than *faults* names.
     """
     rest = _copy(data)
     for _ in range(_ROUNDS):
+        if any(fault.code == TOO_MANY for fault in faults):
+            return None
         for fault in faults:
             _leave_out(rest, fault)
         rest["version"] = 1

@@ -1,0 +1,202 @@
+"""No text makes the loader hang, crash or raise anything but ConfigError."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgrid.config import load as load_module
+from modelgrid.config.load import MAX_SIZE, load
+from modelgrid.config.nodes import MAX_VALUES
+from modelgrid.errors import ConfigError
+from modelgrid.rendering import render_text, to_json
+from tests.config.reading import FILE, check_text, places, read
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/modelgrid.yaml"))
+
+#: What grammar and rules give a meaning to, so that arbitrary text gets beyond the first line.
+PIECES = st.sampled_from(
+    [
+        "\n",
+        "\n  ",
+        "\n    ",
+        "  ",
+        ": ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ", ",
+        "'",
+        '"',
+        "|",
+        ">",
+        "&a ",
+        "*a",
+        "<<: ",
+        "? ",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "!x ",
+        "!!str ",
+        "# c",
+        "\t",
+        "\r\n",
+        "\\",
+        "\\x1b",
+        "\ufeff",
+        "\u2028",
+        "@",
+        "version: 1",
+        "models:",
+        "engine: vllm",
+        "gateway:",
+        "keys:",
+        "env:",
+        "args:",
+        "x-a:",
+        "llama3:8b",
+        "on",
+        "012",
+        "1.10",
+        "HF_TOKEN: hunter2",
+        "hf_0123456789abcdefghij",
+        "sk-",
+        "://a:b@",
+        "漢",
+        "🦙",
+        "0",
+        "~",
+        "null",
+        "true",
+    ]
+)
+
+
+def bounded(text: str | bytes) -> None:
+    """Read, check and render *text* within a second."""
+    start = time.perf_counter()
+    _, report = check_text(text)
+    render_text(report)
+    to_json(report)
+    assert time.perf_counter() - start < 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
+    bounded(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200))
+def test_arbitrary_text_is_read_or_refused(text: str) -> None:
+    bounded(text)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_broken_yaml_is_read_or_refused(text: str) -> None:
+    bounded(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_mutated_examples_are_read_or_refused(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(EXAMPLES)).read_text(encoding="utf-8")
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, min(len(text), start + 20)))
+        text = text[:start] + data.draw(PIECES | st.text(max_size=3)) + text[end:]
+    bounded(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_both_parsers_of_pyyaml_agree(text: str) -> None:
+    results = []
+    for loader in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load_module, "LOADER", loader)
+            document, report = read(text)
+            results.append((document and document.data, places(report)))
+    in_python, in_c = results
+    if in_python[0] is not None and in_c[0] is not None:
+        assert in_python == in_c
+
+
+BOMBS = {
+    "aliases": "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+    "merges": "a: &a {" + ",".join(f"k{i}: 1" for i in range(999)) + "}\nb: [" + "{<<: *a}," * 999 + "]",
+    "values": "a: [" + "1," * (MAX_VALUES + 1) + "]",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
+def test_aliases_and_merges_are_bounded_by_what_they_expand_to(text: str) -> None:
+    start = time.perf_counter()
+    document, report = read(text)
+
+    assert document is None
+    assert [item.code for item in report] == ["MG1003"]
+    assert time.perf_counter() - start < 2
+
+
+NESTED = {
+    "lists": "[" * 100_000,
+    "mappings": "{a: " * 100_000,
+    "dashes": "- " * 100_000,
+    "questions": "? " * 100_000,
+    "aliases": "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 400)),
+}
+
+
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED.keys())
+def test_nesting_is_bounded(text: str) -> None:
+    document, report = read(text)
+
+    assert document is None
+    assert [item.code for item in report] == ["MG1005"]
+
+
+def test_a_file_beyond_10_mib_is_refused_before_it_is_read() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(b"\xff" * (MAX_SIZE + 1), file=FILE)
+
+    assert caught.value.report is not None
+    assert [item.code for item in caught.value.report] == ["MG1003"]
+
+
+LARGE = {
+    "comment": "# x\n" * 2_600_000 + "a: 1",
+    "one line": "a: " + "x " * 5_000_000,
+    "lines": "a: |\n" + "  x\n" * 2_600_000,
+    "escapes": 'a: "' + "\\n" * 5_000_000 + '"',
+    "never closed": "a: '" + "x\n" * 5_000_000,
+    "number": "a: " + "1_" * 5_000_000 + "x",
+    "digits": "a: " + "1" * 10_000_000,
+    "tab": "a: 1 # \t\n" * 1_000_000,
+    "hidden": "\x01\n" * 5_000_000,
+    "wide": "a: " + "漢" * 3_000_000,
+    "token": "a: hf_" + "x" * 10_000_000,
+    "tokens": "# " + "hf_" * 3_000_000 + "\na: 1",
+    "urls": "# " + "://a:" * 2_000_000 + "\na: 1",
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE.keys())
+def test_10_mib_take_time_in_proportion(text: str) -> None:
+    start = time.perf_counter()
+    _, report = read(text[:MAX_SIZE])
+    render_text(report)
+
+    # far above what it takes, far below what anything quadratic would
+    assert time.perf_counter() - start < 5
