@@ -88,6 +88,7 @@ class Container:
         health_command: run by podman in the container, through its shell; empty where the image has no
             tool for it, and the host probes instead.
         after_start: argv run in the container before the unit counts as started (``ollama pull``).
+        fetches: whether the server gets its weights from the network, and so starts when the host is online.
         writable: whether the root file system of the container is writable; false is the hardened default.
     """
 
@@ -103,6 +104,7 @@ class Container:
     shm_size: int = 0
     health_command: str = ""
     after_start: tuple[str, ...] = ()
+    fetches: bool = False
     writable: bool = False
 
 

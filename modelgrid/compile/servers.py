@@ -156,6 +156,7 @@ def _container(want: Wanted, at: Place) -> Server:
         devices=tuple(_cdi_name(gpu) for gpu in at.gpus),
         shm_size=engine.shm_size,
         health_command=fill(engine.health.command, values),
+        fetches=want.fetches,
         after_start=fill_all(engine.after_start, values) if want.fetches else (),
     )
     return Server(launch=launch, environment=_environment(want, at, values, engine.environment))

@@ -53,6 +53,7 @@ PODMAN: Mapping[tuple[str, ...], tuple[int, int]] = {
     ("Network", "Label"): (4, 4),
     ("Network", "NetworkName"): (4, 7),
     ("Network", "Subnet"): (4, 4),
+    ("Quadlet", "DefaultDependencies"): (5, 3),
 }
 
 #: (section, key) to the first systemd; what is older than 230 is not told apart.

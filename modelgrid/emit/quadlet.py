@@ -66,6 +66,7 @@ def container(model: ModelService, launch: Container, deployment: Deployment) ->
         "devices": [lookup_strv(device) for device in launch.devices],
         "shm_size": lookup(f"{launch.shm_size}b") if launch.shm_size else "",
         "writable": launch.writable,
+        "fetches": launch.fetches,
         **_attachment(launch),
         "health_command": lookup(launch.health_command) if launch.health_command else "",
         "interval": seconds(model.health.interval),

@@ -57,6 +57,7 @@ PUBLISHED_LAUNCH = Container(
     volumes=(Volume(name="modelgrid-ollama", target="/root/.ollama"),),
     shm_size=1024**3,
     after_start=("sh", "-c", 'ollama show "$0" >/dev/null 2>&1 || ollama pull "$0"', "qwen3:4b"),
+    fetches=True,
     writable=True,
 )
 

@@ -39,6 +39,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "shm_size": 1,
             "health_command": "",
             "after_start": ("true",),
+            "fetches": True,
             "writable": True,
         },
     ),
