@@ -89,6 +89,8 @@ class Machine:
         self._wait(self._is_up if not argv else self._has_leader, timeout=timeout, what="boot")
         # netavark sets sysctls for its networks
         self.run(["mount", "-o", "remount,rw", "/proc/sys"])
+        # as a host has it: rootless containers get their network through it
+        self.run(["chmod", "666", "/dev/net/tun"])
         for command in (
             ["addr", "replace", f"{self.host_address}/24", "dev", self._interface],
             ["link", "set", self._interface, "up"],
