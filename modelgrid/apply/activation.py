@@ -69,8 +69,8 @@ class Activation:
         self._links = links_of(tree, host.layout)
         self.touched: set[str] = set()
 
-    def carry_out(self, plan: Plan) -> None:
-        """Do everything that *plan* has.
+    def carry_out(self, plan: Plan, *, reload: bool = True) -> None:
+        """Do everything that *plan* has. Without *reload*, systemd has read all files as they are.
 
         Raises:
             ApplyError: units do not come up, and this is not tolerant; later waves are not begun.
@@ -89,7 +89,7 @@ class Activation:
             )
             generations.switch(self._number)
         self._remove_stale_links()
-        if plan.files or plan.links or self._number is None:
+        if reload:
             host.systemd.daemon_reload()
         self._forget(plan, Wave.BEFORE)
         self._run(plan, Wave.PULL)
@@ -193,6 +193,9 @@ class Activation:
 
     def _failure(self, unit: str, result: str) -> UnitFailure:
         known = self._units.get(unit)
+        if result == "failed":
+            # the job knows that it failed, the unit knows why
+            result = self._host.systemd.result(unit) or result
         scope = ("--user",) if self._host.layout.scope is Scope.USER else ()
         done = self._host.processes.run(
             "journalctl", *scope, "-u", unit, "-n", str(_LOG_LINES), "--no-pager", "-o", "cat"

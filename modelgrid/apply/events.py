@@ -48,7 +48,8 @@ class UnitFailure:
 
     Attributes:
         model: the model that it serves; empty where it serves none.
-        result: systemd's word for it: ``failed``, ``timeout``, ``dependency``; ``down`` if it went down again at once.
+        result: systemd's word for it: ``exit-code``, ``timeout``, ``dependency``; ``down`` if it went down again at
+            once.
         log: the last lines of its journal.
     """
 
@@ -59,11 +60,13 @@ class UnitFailure:
 
     def __str__(self) -> str:
         subject = f"model {self.model}" if self.model else self.unit
-        return f"{subject} {_CLAUSES.get(self.result, f'did not start ({self.result})')}"
+        return f"{subject} {_CLAUSES.get(self.result, f'failed to start ({self.result})')}"
 
 
 _CLAUSES = {
     "failed": "failed to start",
+    "exit-code": "failed to start",
+    "oom-kill": "ran out of memory",
     "timeout": "was not ready in time",
     "dependency": "could not start, because what it needs failed",
     "down": "started and went down again",

@@ -17,7 +17,7 @@ from modelgrid.apply.generations import KEEP, Generations
 from modelgrid.apply.hostchecks import check_conflicts, check_host
 from modelgrid.apply.links import links_of
 from modelgrid.apply.observe import plan_now
-from modelgrid.apply.planner import make_plan
+from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Plan
     from modelgrid.emit.artifact import Artifact
 
 
@@ -89,7 +88,7 @@ def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
         if host.files.kind(host.layout.lock) is None:
             return False
         with locked(host.files, host.layout.lock):
-            return _Change(host, on_event).recover(going_on=False)
+            return _Change(host, on_event).recover()
 
 
 def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
@@ -120,28 +119,39 @@ class _Change:
 
     def apply(self, desired: Sequence[Artifact], *, keep: int, checked: bool) -> Outcome:
         self._generations.make_folders()
-        self.recover()
+        pending = self._pending()
         self._generations.clean()
-        source = self._generations.current()
+        current = self._generations.current()
         plan = plan_now(desired, self._host)
-        if plan.empty:
-            return Outcome(generation=source, plan=plan)
-        if not plan.files:
-            self._repair(desired, source, plan)
-            return Outcome(generation=source, plan=plan)
-        if not checked:
-            self._tell("asking podman's generator and systemd about the new units")
-            check_stage(self._host, desired)
-        target = self._write(desired)
-        self._activate(Pending(source=source, target=target, phase=Phase.FORWARD, new=True), desired, plan)
-        self._prune(keep)
-        return Outcome(generation=target, plan=plan)
+        if pending is None and not plan.files:
+            self._repair(desired, current, plan)
+            return Outcome(generation=current, plan=plan)
+        damaged = pending is not None and current is not None and bool(self._generations.problems(current))
+        if plan.files or damaged:
+            if not checked:
+                self._tell("asking podman's generator and systemd about the new units")
+                check_stage(self._host, desired)
+            parent = current if pending is None else pending.source
+            target = self._write(desired, parent)
+            change = _next(pending, source=parent, target=target, made=True)
+        else:
+            # the change that was interrupted was to the same tree: it is finished under its own number
+            assert current is not None
+            change = _next(pending, source=current, target=current, made=False)
+        self._activate(change, desired, plan)
+        self._prune(keep, made=change.made)
+        return Outcome(generation=change.target, plan=plan)
 
     def rollback(self, to: int | None) -> Outcome:
-        self.recover()
+        pending = self._pending()
+        if pending is not None:
+            self._tell("taking back a change that was interrupted")
+            self._back(pending)
         source = self._generations.current()
         if source is None:
             raise _nothing_applied()
+        if pending is not None and to is None:
+            return Outcome(generation=source, plan=Plan())
         target = self._generations.parent(source) if to is None else to
         if target is None or target not in self._generations.numbers():
             missing = f"there is no generation {target}" if target else f"there is no generation before {source}"
@@ -153,52 +163,55 @@ class _Change:
         _check_conflicts(self._host, tree)
         check_stage(self._host, tree)
         plan = plan_now(tree, self._host)
-        if target != source:
-            self._activate(Pending(source=source, target=target, phase=Phase.FORWARD), tree, plan)
-        elif not plan.empty:
+        if target == source:
             self._repair(tree, target, plan)
+        else:
+            self._activate(_next(None, source=source, target=target, made=False), tree, plan)
         return Outcome(generation=target, plan=plan)
 
-    def recover(self, *, going_on: bool = True) -> bool:
-        """Finish or take back a change that was killed: forward if the generation it made current is whole.
+    def recover(self) -> bool:
+        """Finish or take back a change that was interrupted: forward if the generation it made current is whole."""
+        pending = self._pending(going_on=False)
+        if pending is None:
+            return False
+        target = pending.target
+        forward = pending.phase is Phase.FORWARD and target == self._generations.current()
+        if forward and target is not None and not self._generations.problems(target):
+            self._tell(f"finishing the change to generation {target}, which was interrupted")
+            tree = self._generations.read(target)
+            with contextlib.suppress(ApplyError):  # told unit by unit, and taken back
+                self._activate(pending, tree, plan_now(tree, self._host))
+        else:
+            self._tell(f"taking back the change to generation {target}, which was interrupted")
+            self._back(pending)
+        return True
+
+    def _pending(self, *, going_on: bool = True) -> Pending | None:
+        """Return a change that was interrupted, but for one of which nothing is left to do after this.
 
         With *going_on*, the lock and the folders that a change needs are there afterwards.
         """
         pending = self._records.pending()
         if pending is None:
-            return False
+            return None
+        current = self._generations.current()
         if pending.phase is Phase.DESTROY:
             self._tell("finishing a destroy that was interrupted")
             tear_down(self._host, self._on_event, keep_base=going_on)
             if going_on:
                 self._generations.make_folders()
-            return True
-        target = pending.target
-        forward = pending.phase is Phase.FORWARD and target == self._generations.current()
-        if forward and target is not None and not self._generations.problems(target):
-            self._tell(f"finishing the change to generation {target}, which was interrupted")
-            self._forward(pending, target)
-            return True
-        self._tell(f"taking back the change to generation {target}, which was interrupted")
-        self._back(pending)
-        return True
-
-    def _forward(self, pending: Pending, target: int) -> None:
-        """Carry out the whole change again, for nothing tells how far it came; then take it back if that fails."""
-        tree = self._generations.read(target)
-        before = None if pending.source is None else self._generations.read(pending.source)
-        plan = make_plan(tree, before, self._host.systemd.states({*units_of(tree), *units_of(before or ())}))
-        try:
-            Activation(self._host, self._on_event, tree=tree, number=target).carry_out(plan)
-            self._records.confirm(target)
-        except ApplyError:
-            # told already, unit by unit; the caller goes on from the generation before
-            self._back(pending)
+            return None
+        if current == pending.target and self._records.confirmed() == current and pending.phase is Phase.FORWARD:
+            self._records.end()
+            return None
+        return pending
 
     def _repair(self, tree: Sequence[Artifact], number: int | None, plan: Plan) -> None:
         """Bring up what is down though no file changes. There is nothing to go back to."""
+        if plan.empty:
+            return
         try:
-            Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan)
+            Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=bool(plan.links))
         except ApplyError as error:
             raise ApplyError(error.failures, outcome=f"; generation {number} stays current") from error
 
@@ -217,7 +230,7 @@ class _Change:
             except (ModelGridError, OSError) as second:
                 raise HostError(
                     f"{_said(error)}; and going back failed: {_said(second)}",
-                    hint="mend what the second part names, then apply again: it finishes or takes back this change",
+                    hint="mend what the second part names, then apply again: it goes on from here",
                 ) from error
             if isinstance(error, ApplyError):
                 raise ApplyError(error.failures, outcome=f"; {outcome}") from error
@@ -228,34 +241,32 @@ class _Change:
     def _back(self, pending: Pending, *, touched: AbstractSet[str] | None = None) -> None:
         """Bring the generation before back. What fails to start in it is told and does not stop this.
 
-        *touched* are the units that may run by the generation that is given up; none where that is not known.
+        *touched* are the units that this process queued jobs for; none where another did.
         """
-        source, target = pending.source, pending.target
+        source, current = pending.source, self._generations.current()
         if source is not None and (problems := self._generations.problems(source)):
             raise HostError(
                 f"generation {source} was altered, and so cannot be brought back: {problems[0]}",
                 hint=f"restore it, or remove {self._host.layout.pending} and apply again",
             )
         tree = () if source is None else self._generations.read(source)
-        begun = pending.phase is Phase.BACK or self._generations.current() == target
-        left = tree
-        if begun and target in self._generations.numbers():
-            self._records.begin(replace(pending, phase=Phase.BACK))
-            left = self._generations.read(target)
-        states = self._host.systemd.states({*units_of(tree), *units_of(left)})
-        plan = make_plan(tree, left, states)
-        if touched is not None:
-            # any other still runs as the generation before has it
+        if current != source and pending.phase is not Phase.BACK:
+            pending = replace(pending, phase=Phase.BACK)
+            self._records.begin(pending)
+        plan = plan_now(tree, self._host)
+        if touched is not None and set(pending.lefts) <= {pending.target}:
+            # no other change was interrupted before: whatever was not touched runs as the generation before has it
             kept = (item for item in plan.actions if item.verb is not Verb.RESTART or item.unit in touched)
             plan = replace(plan, actions=tuple(kept))
         Activation(self._host, self._on_event, tree=tree, number=source, tolerant=True).carry_out(plan)
-        if pending.new and target in self._generations.numbers():
-            self._generations.remove(target)
+        for number in pending.made:
+            if number in self._generations.numbers():
+                self._generations.remove(number)
         self._records.end()
 
-    def _write(self, desired: Sequence[Artifact]) -> int:
+    def _write(self, desired: Sequence[Artifact], parent: int | None) -> int:
         try:
-            number = self._generations.write(desired, created=self._host.now())
+            number = self._generations.write(desired, parent=parent, created=self._host.now())
         except OSError:
             with contextlib.suppress(OSError):
                 self._generations.clean()
@@ -263,11 +274,15 @@ class _Change:
         self._tell(f"wrote generation {number}")
         return number
 
-    def _prune(self, keep: int) -> None:
+    def _prune(self, keep: int, *, made: Sequence[int]) -> None:
+        """Remove old generations, and those of interrupted changes that this one came instead of."""
         current = self._generations.current()
         assert current is not None
         protected = {number for number in (current, self._generations.parent(current)) if number is not None}
         try:
+            for number in made:
+                if number in self._generations.numbers() and number not in protected:
+                    self._generations.remove(number)
             self._generations.prune(keep, protected=protected)
         except OSError as error:
             # the change is done and confirmed: what is left over is removed next time
@@ -275,6 +290,17 @@ class _Change:
 
     def _tell(self, message: str) -> None:
         self._on_event(Event(kind=EventKind.STEP, message=message))
+
+
+def _next(before: Pending | None, *, source: int | None, target: int, made: bool) -> Pending:
+    """Return the record of a change to *target*, which goes on from an interrupted one where there is one *before*."""
+    return Pending(
+        source=source if before is None else before.source,
+        target=target,
+        phase=Phase.FORWARD,
+        made=(*(before.made if before else ()), *((target,) if made else ())),
+        lefts=tuple(dict.fromkeys((*(before.lefts if before else ()), target))),
+    )
 
 
 def _check_conflicts(host: Host, tree: Sequence[Artifact]) -> None:

@@ -139,10 +139,11 @@ class Generations:
         ]
         return tuple(faults)
 
-    def write(self, artifacts: Sequence[Artifact], *, created: datetime) -> int:
+    def write(self, artifacts: Sequence[Artifact], *, parent: int | None, created: datetime) -> int:
         """Write a new generation beside the others and return its number. Nothing uses it yet.
 
-        It is complete on the disk before it has its name, so there is no half generation under a number.
+        *parent* is the generation that it takes over from. It is complete on the disk before it has its name, so there
+        is no half generation under a number.
         """
         number = max(self.numbers(), default=0) + 1
         folder = self._layout.generations / f".tmp-{number}"
@@ -151,7 +152,7 @@ class Generations:
         for inner in sorted(folders - {folder}):
             self._files.mkdir(inner)
         contents = {item.path: (item.content.encode(), item.mode) for item in artifacts}
-        contents[INFO] = (self._info(number, created), 0o644)
+        contents[INFO] = (self._info(number, parent, created), 0o644)
         for path, (content, mode) in sorted(contents.items()):
             write_new(self._files, folder / path, content, mode)
         lines = (f"{_sha256(content)}  {path}\n" for path, (content, _) in sorted(contents.items()))
@@ -205,14 +206,14 @@ class Generations:
         pairs = (line.partition("  ") for line in text.splitlines())
         return {path: digest for digest, _, path in pairs if path and ".." not in PurePosixPath(path).parts}
 
-    def _info(self, number: int, created: datetime) -> bytes:
+    def _info(self, number: int, parent: int | None, created: datetime) -> bytes:
         return _json(
             {
                 "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "generation_version": GENERATION_VERSION,
                 "modelgrid": __version__,
                 "number": number,
-                "parent": self.current(),
+                "parent": parent,
             }
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.generations import Generation, Generations
@@ -80,16 +80,39 @@ def plan(desired: Sequence[Artifact], host: Host) -> Plan:
         HostError: the host could not take *desired*, or systemd does not answer.
     """
     check_host(host, desired, writing=False)
-    return plan_now(desired, host)
+    found = plan_now(desired, host)
+    if Records(host.files, host.layout).pending() is None:
+        return found
+    note = "a change is under way, or was interrupted: the next apply goes on from what it left"
+    return replace(found, notes=(*found.notes, note))
 
 
 def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
     """Return the plan from the current generation to *desired*, by what the host's units do now."""
     current = current_tree(host, known=desired)
-    states = host.systemd.states({*units_of(desired), *units_of(current or ())})
+    suspects = suspected_trees(host)
+    trees = (desired, current or (), *suspects)
+    states = host.systemd.states({name for tree in trees for name in units_of(tree)})
     wanted = links_of(desired, host.layout).keys()
     lost = missing_links(host.files, links_of(current or (), host.layout))
-    return make_plan(desired, current, states, missing_links=[str(path) for path in lost if path in wanted])
+    return make_plan(
+        desired,
+        current,
+        states,
+        missing_links=[str(path) for path in lost if path in wanted],
+        suspects=suspects,
+    )
+
+
+def suspected_trees(host: Host) -> tuple[tuple[Artifact, ...], ...]:
+    """Return the trees besides the current one that units may still run by, where a change was interrupted."""
+    pending = Records(host.files, host.layout).pending()
+    if pending is None:
+        return ()
+    generations = Generations(host.files, host.layout)
+    current = generations.current()
+    found = {pending.source, *pending.suspects(current)} - {None, current}
+    return tuple(generations.read(number) for number in generations.numbers() if number in found)
 
 
 def current_tree(host: Host, *, known: Sequence[Artifact] = ()) -> tuple[Artifact, ...] | None:

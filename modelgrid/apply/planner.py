@@ -26,20 +26,29 @@ def make_plan(
     states: Mapping[str, UnitState],
     *,
     missing_links: Iterable[str] = (),
+    suspects: Iterable[Sequence[Artifact]] = (),
 ) -> Plan:
     """Compare *desired* with *current*, none where nothing was applied, on a host whose units have *states*.
 
     A unit without a state counts as unknown to systemd. *missing_links* are links that *current* has lost on the host.
     Only what differs in meaning (:func:`modelgrid.emit.unitfile.meaning`) touches a unit; a comment does not.
+    *suspects* are other trees that units may still run by, for an interrupted change left them: a unit is left alone
+    only where it differs from none of them.
     """
     had = current or ()
     planner = _Planner(units_of(desired), units_of(had), states, _gateway_news(desired, had))
-    actions = planner.actions()
+    actions, networks = planner.actions(), planner.networks()
+    for suspect in suspects:
+        other = _Planner(planner.wanted, units_of(suspect), states, _gateway_news(desired, suspect))
+        known = {action.unit for action in actions}
+        # what only the suspect lacks is judged by the current tree
+        actions += tuple(item for item in other.actions(added=False) if item.unit not in known)
+        networks += tuple(item for item in other.networks() if item not in networks)
     touched = {action.unit for action in actions}
     return Plan(
         files=_file_changes(desired, had),
-        actions=actions,
-        networks=planner.networks(),
+        actions=_in_order(actions),
+        networks=networks,
         links=tuple(sorted(missing_links)),
         unchanged=tuple(name for name in planner.wanted if name in planner.had and name not in touched),
         images=tuple(
@@ -76,8 +85,8 @@ class _Planner:
         self._news = {name: self._differences(name) for name in wanted.keys() & had.keys()}
         self._renewed = {name for name, news in self._news.items() if news and wanted[name].role is Role.NETWORK}
 
-    def actions(self) -> tuple[Action, ...]:
-        """Return what happens to every unit, in the order of the waves."""
+    def actions(self, *, added: bool = True) -> tuple[Action, ...]:
+        """Return what happens to every unit, in the order of the waves; without *added*, not to those that are new."""
         found: list[Action] = []
         for name in self.had.keys() - self.wanted.keys():
             found += self._removed(self.had[name])
@@ -88,10 +97,9 @@ class _Planner:
                 found += self._renew(unit)
             elif unit.name in self.had:
                 found += self._kept(unit)
-            else:
+            elif added:
                 found += self._added(unit)
-        order = {wave: index for index, wave in enumerate(Wave)}
-        return tuple(sorted(found, key=lambda action: (order[action.wave], action.unit)))
+        return _in_order(found)
 
     def networks(self) -> tuple[NetworkRemoval, ...]:
         """Return the networks that change, and those that nothing needs any more."""
@@ -112,7 +120,7 @@ class _Planner:
         if self._state(unit).down:
             if unit.wanted or unit.role is Role.IMAGE:
                 yield _action(_wave(unit), Verb.START, unit, "it is new")
-        elif unit.role in {Role.SERVICE, Role.GATEWAY}:
+        elif unit.role in {Role.SERVICE, Role.GATEWAY, Role.NETWORK}:
             yield _action(_wave(unit), Verb.RESTART, unit, "it is new, and a unit of that name runs already")
 
     def _kept(self, unit: Unit) -> Iterable[Action]:
@@ -154,6 +162,11 @@ class _Planner:
 
     def _state(self, unit: Unit) -> UnitState:
         return self._states.get(unit.name, UNKNOWN)
+
+
+def _in_order(actions: Iterable[Action]) -> tuple[Action, ...]:
+    order = {wave: index for index, wave in enumerate(Wave)}
+    return tuple(sorted(actions, key=lambda action: (order[action.wave], action.unit)))
 
 
 def _action(wave: Wave, verb: Verb, unit: Unit, *reasons: str) -> Action:

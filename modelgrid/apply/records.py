@@ -28,15 +28,26 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A change that is under way: from generation *source* to *target*; none where there is no generation.
+    """A change that is under way.
 
-    *new* says that *target* was made for it, and so goes away again if it does not come up.
+    Attributes:
+        source: the generation that it began from and goes back to; none where there was none.
+        target: the generation that it makes current; none for a destroy.
+        made: generations that were made for it, and for changes that were interrupted before it; they go away again
+            if it does not come up.
+        lefts: generations besides *source* that units may run by, *target* among them once it is current.
     """
 
     source: int | None
     target: int | None
     phase: Phase
-    new: bool = False
+    made: tuple[int, ...] = ()
+    lefts: tuple[int, ...] = ()
+
+    def suspects(self, current: int | None) -> tuple[int, ...]:
+        """Return the generations that units may still run by, with *current* being current now."""
+        begun = self.phase is Phase.BACK or current == self.target
+        return tuple(number for number in self.lefts if begun or number != self.target)
 
 
 class Records:
@@ -60,7 +71,8 @@ class Records:
                 source=_number(data["from"]),
                 target=_number(data["to"]),
                 phase=Phase(data["phase"]),
-                new=data["new"] is True,
+                made=_numbers(data["made"]),
+                lefts=_numbers(data["lefts"]),
             )
         except (KeyError, ValueError) as error:
             raise _unreadable(self._layout.pending) from error
@@ -79,7 +91,13 @@ class Records:
         """Record *pending* before the first step that it is about."""
         self._write(
             self._layout.pending,
-            {"from": pending.source, "new": pending.new, "phase": pending.phase.value, "to": pending.target},
+            {
+                "from": pending.source,
+                "lefts": list(pending.lefts),
+                "made": list(pending.made),
+                "phase": pending.phase.value,
+                "to": pending.target,
+            },
         )
 
     def confirm(self, number: int) -> None:
@@ -111,6 +129,12 @@ def _number(value: object) -> int | None:
     if value is None or type(value) is int:
         return value
     raise ValueError(f"{value!r} is no generation")
+
+
+def _numbers(value: object) -> tuple[int, ...]:
+    if isinstance(value, list) and all(type(item) is int for item in value):
+        return tuple(value)
+    raise ValueError(f"{value!r} is no list of generations")
 
 
 def _unreadable(path: Path) -> HostError:

@@ -7,6 +7,7 @@ so its state alone would not say that it did.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -116,6 +117,9 @@ class Systemd(Protocol):
     def since(self, unit: str) -> float | None:
         """Return when *unit* last changed its state, in seconds of the epoch; none where it never did."""
 
+    def result(self, unit: str) -> str:
+        """Return why service *unit* last went down (systemd.exec(5), $SERVICE_RESULT): ``timeout``, ``exit-code``."""
+
 
 #: Seconds between looks at jobs whose signal may have been lost.
 _LOOK = 5.0
@@ -126,6 +130,7 @@ _SERVICE = b"org.freedesktop.systemd1"
 _MANAGER_PATH = b"/org/freedesktop/systemd1"
 _MANAGER = b"org.freedesktop.systemd1.Manager"
 _UNIT = b"org.freedesktop.systemd1.Unit"
+_SERVICE_UNIT = b"org.freedesktop.systemd1.Service"
 
 
 class PystemdManager:
@@ -181,10 +186,15 @@ class PystemdManager:
 
     def since(self, unit: str) -> float | None:
         """See :meth:`Systemd.since`."""
-        path = self._call("LoadUnit", "s", unit)
-        bus = self._bus()
-        stamp = self._guard(bus.get_property, _SERVICE, path, _UNIT, b"StateChangeTimestamp", b"t")
+        stamp = self._property(unit, _UNIT, b"StateChangeTimestamp", b"t")
         return stamp / 1_000_000 if stamp else None
+
+    def result(self, unit: str) -> str:
+        """See :meth:`Systemd.result`."""
+        if not unit.endswith(".service"):
+            return ""
+        found: bytes | None = self._property(unit, _SERVICE_UNIT, b"Result", b"s")
+        return found.decode() if found else ""
 
     def _look_at(self, jobs: Iterable[Job]) -> None:
         """Find the jobs that are gone though no signal said so, and judge them by their unit's state."""
@@ -193,6 +203,10 @@ class PystemdManager:
         for job in gone:
             wanted = states[job.unit].down if job.verb is Verb.STOP else states[job.unit].up
             self._results.setdefault(job.path, "done" if wanted else "failed")
+
+    def _property(self, unit: str, interface: bytes, name: bytes, kind: bytes) -> Any:
+        path = self._call("LoadUnit", "s", unit)
+        return self._guard(self._bus().get_property, _SERVICE, path, interface, name, kind)
 
     def _call(self, method: str, signature: str = "", *arguments: Any, absent: bool = False) -> Any:
         """Call *method* of the manager. With *absent*, what it does not know is answered by none."""
@@ -210,10 +224,10 @@ class PystemdManager:
 
         try:
             return call(*arguments)
-        except InterruptedError:
-            # a signal came while we waited; Python's handler has the word on the next line
-            return None
         except dbusexc.DBusBaseError as error:
+            if error.errno == -errno.EINTR:
+                # a signal came while we waited; Python's handler has the word on the next line
+                return None
             unknown = (dbusexc.DBusNoSuchUnitError, dbusexc.DBusFileNotFoundError)
             if absent and isinstance(error, unknown):
                 return None
@@ -267,6 +281,8 @@ def _reason(error: Any) -> str:
 
 
 def _hint(error: Any, dbusexc: Any) -> str | None:
-    if isinstance(error, (dbusexc.DBusAccessDeniedError, dbusexc.DBusInteractiveAuthorizationRequiredError)):
+    # the second is not in every pystemd that distributions have
+    refused = (dbusexc.DBusAccessDeniedError, getattr(dbusexc, "DBusInteractiveAuthorizationRequiredError", ()))
+    if isinstance(error, refused):
         return "run it as root, or with --user for your own units"
     return None

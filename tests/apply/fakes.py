@@ -34,7 +34,7 @@ class FakeSystemd:
         facts: ``start X``, ``stop X``, ``restart X``, ``reload``, in order.
         running: units that are up, with the text that they were started with.
         broken: text that keeps a unit from starting when it is in its file.
-        result: what the job of a broken unit comes to.
+        why: the result of a unit that failed.
     """
 
     def __init__(self, files: FileSystem, layout: Layout) -> None:
@@ -46,7 +46,7 @@ class FakeSystemd:
         self.failed: set[str] = set()
         self.masked: set[str] = set()
         self.broken: set[str] = set()
-        self.result = "failed"
+        self.why = "exit-code"
         self._results: dict[str, str] = {}
 
     def daemon_reload(self) -> None:
@@ -90,6 +90,9 @@ class FakeSystemd:
     def since(self, unit: str) -> float | None:
         return 1_700_000_000.0 if unit in self.running else None
 
+    def result(self, unit: str) -> str:
+        return self.why if unit in self.failed else "success"
+
     def _state(self, unit: str) -> UnitState:
         load = "masked" if unit in self.masked else "loaded" if unit in self._loaded else "not-found"
         if unit in self.running:
@@ -107,7 +110,7 @@ class FakeSystemd:
                 return "dependency"
         if any(text in unit.artifact.content for text in self.broken):
             self.failed.add(name)
-            return self.result
+            return "failed"
         self.failed.discard(name)
         self.running[name] = unit.artifact.content
         if unit.role is Role.TARGET:
@@ -318,6 +321,9 @@ class SteppedSystemd:
 
     def since(self, unit: str) -> float | None:
         return self._systemd.since(unit)
+
+    def result(self, unit: str) -> str:
+        return self._systemd.result(unit)
 
 
 class Machine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -9,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
+from modelgrid.apply.generations import Generations
+from modelgrid.apply.observe import plan
 from modelgrid.errors import HostError
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
 from tests.apply.fakes import Killed, Machine, Steps
+from tests.apply.test_planner import trees
 from tests.apply.trees import tree
 
 if TYPE_CHECKING:
@@ -179,3 +185,43 @@ def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Pa
             assert_runs(machine, before)
         apply(NEW, machine.host())
         assert_runs(machine, NEW)
+
+
+killed_operations = st.tuples(
+    st.sampled_from(["apply", "apply", "apply", "rollback", "destroy"]),
+    trees,
+    st.integers(1, 120),
+    st.sampled_from([set[str](), {"--ctx-size 1"}, {"--ctx-size 2"}, {"x/y:2"}]),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trees, st.lists(killed_operations, min_size=1, max_size=4), trees)
+def test_after_any_row_of_killed_changes_the_next_apply_succeeds(
+    first: Sequence[Artifact], row: Sequence[tuple[str, Sequence[Artifact], int, set[str]]], last: Sequence[Artifact]
+) -> None:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as root:
+        machine = Machine(Path(root))
+        apply(first, machine.host())
+        destroyed = False
+        for name, artifacts, point, broken in row:
+            machine.systemd.broken = broken
+            host = machine.host(Steps(kill_at=point))
+            with contextlib.suppress(Killed, HostError):
+                if name == "destroy":
+                    destroyed = True
+                    destroy(host)
+                elif name == "rollback":
+                    rollback(host)
+                else:
+                    apply(artifacts, host)
+            generations = Generations(machine.files, machine.layout)
+            current = generations.current()
+            assert destroyed or current is not None
+            assert current is None or generations.problems(current) == () or destroyed
+        machine.systemd.broken = set()
+        apply(last, machine.host())
+        assert_runs(machine, last)
+        assert machine.pending() is None
+        assert plan(last, machine.host()).empty

@@ -158,7 +158,7 @@ def test_an_image_that_cannot_be_pulled_takes_no_model_down(machine: Machine) ->
 def test_a_model_that_does_not_start_brings_the_generation_before_back(machine: Machine) -> None:
     apply(tree({"a": 4096, "b": 4096}), machine.host())
     machine.systemd.broken = {"--ctx-size 8192"}
-    machine.systemd.result = "timeout"
+    machine.systemd.why = "timeout"
     events: list[Event] = []
     with pytest.raises(ApplyError) as caught:
         apply(tree({"a": 8192, "b": 1024}), machine.host(), on_event=events.append)
