@@ -24,10 +24,8 @@ _NULL: Final = _spellings("null")
 _NOT_NUMBERS: Final = frozenset({".inf", "+.inf", "-.inf", ".nan"})
 
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-#: Forms that YAML 1.1 has for numbers and 1.2 has not, or reads as another number.
-_NUMBER_1_1 = re.compile(
-    r"[-+]?(?:0[0-9_]+|0x[0-9a-fA-F_]+|0b[01_]+|0o[0-7]+|[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)\Z"
-)
+#: Forms that YAML 1.1 has for numbers and 1.2 has not, or reads as another number. Underscores may be in all of them.
+_NUMBER_1_1 = re.compile(r"[-+]?(?:0[0-9]+|0x[0-9a-fA-F]+|0b[01]+|0o[0-7]+|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?)\Z")
 
 #: Longer numbers are none that anybody means, and Python would not read the longest.
 _LONGEST_NUMBER = 40
@@ -73,7 +71,8 @@ def _number(text: str) -> str | int | float:
         raise AmbiguousError("the number is too long to be kept exactly", "quote it where text is meant")
     if text.lower() in _NOT_NUMBERS:
         raise AmbiguousError(f"{text} is a number that JSON and command lines do not have", f'quote it: "{text}"')
-    if _NUMBER_1_1.match(text):
+    digits = text.replace("_", "")
+    if _NUMBER_1_1.match(digits) or (digits != text and _NUMBER.match(digits)):
         raise AmbiguousError(
             f"{text} is another number, or text, to some YAML readers",
             f'write the number in plain decimal form, or quote it: "{text}"',
