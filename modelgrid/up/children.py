@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GUARD = Path(__file__).with_name("guard.py")
 _LOG_LINES = 12
+_LOG_BYTES = 16384
 _LONGEST_LINE = 300
 #: Seconds that the guard may take to end a group whose members ignore SIGTERM, and to remove the folder.
 _GUARD_PATIENCE = 5.0
@@ -67,7 +68,9 @@ class Child:
         return ChildError(message, hint=self._log_text(self._last_lines()))
 
     def _last_lines(self) -> list[str]:
-        text = self.log.read_text(encoding="utf-8", errors="replace")
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _LOG_BYTES))
+            text = file.read().decode(errors="replace")
         lines = [line.strip()[:_LONGEST_LINE] for line in text.splitlines()]
         return [line for line in lines if line][-_LOG_LINES:]
 
@@ -84,7 +87,15 @@ class Children:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="modelgrid-up-"))
+        """Make the folder and start the guard.
+
+        Raises:
+            HostError: there is no room for temporary files.
+        """
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="modelgrid-up-"))
+        except OSError as error:
+            raise HostError(f"cannot make a temporary folder: {error.strerror}", hint="set TMPDIR to one") from error
         self.logs = self.folder / "logs"
         self.logs.mkdir()
         self._children: list[Child] = []
@@ -134,8 +145,7 @@ class Children:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    # `python -m` would import from the folder that the user happens to be in
-                    env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **(environment or {})},
+                    env={**os.environ, **_python_environment(), **(environment or {})},
                     **_own_group(self._guard.pid),
                 )
         except OSError as error:
@@ -207,6 +217,16 @@ class Children:
         self._guard.stdout.close()
 
 
+def _python_environment() -> dict[str, str]:
+    """Return what children that run Python need, so that ``python -m`` imports nothing from the working directory."""
+    variables = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    root = str(Path(__file__).parents[2])
+    if root == sys.path[0]:
+        # `python -m modelgrid` in a checkout: this process itself comes from there, and is not installed
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return variables
+
+
 def _own_group(leader: int) -> dict[str, Any]:
     """Return what Popen needs to put a child into the group of *leader*, 0 for a group of its own.
 
@@ -214,4 +234,5 @@ def _own_group(leader: int) -> dict[str, Any]:
     """
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"process_group": leader}
+    else:  # noqa: RET505  without it mypy finds the next line unreachable on Windows
+        return {"process_group": leader}

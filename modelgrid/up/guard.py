@@ -51,14 +51,15 @@ def _end_trees(words: set[str]) -> None:
 
 
 def _end_group(group: int, *, grace: float) -> None:
-    deadline = time.monotonic() + grace
-    try:
-        while time.monotonic() < deadline:
-            os.killpg(group, signal.SIGTERM)
-            time.sleep(0.05)
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    if sys.platform != "win32":
+        deadline = time.monotonic() + grace
+        try:
+            while time.monotonic() < deadline:
+                os.killpg(group, signal.SIGTERM)
+                time.sleep(0.05)
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            return
 
 
 if __name__ == "__main__":

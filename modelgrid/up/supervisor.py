@@ -53,6 +53,8 @@ _GATEWAY_TIMEOUT = 60.0
 _PROBE_INTERVAL = 0.1
 _WATCH_INTERVAL = 0.2
 _HEARTBEAT = 5.0
+#: A connection breaks before the process that held it has ended.
+_AFTERMATH = 0.5
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  recognised, not listened at
 
 
@@ -203,7 +205,7 @@ class _Run:
             for piece in stream_answer(url, model=model, prompt=prompt, key=key):
                 self._report(Answer(text=piece))
         except HostError as error:
-            if ended := self._children.first_ended():  # which is the reason, then
+            if ended := self._ended_within(_AFTERMATH):  # which is the reason, then
                 raise ended.failure() from None
             raise ChildError(error.message, hint=f"the logs are in {self._children.logs}") from error
         self._report(Answered())
@@ -213,6 +215,12 @@ class _Run:
         while (ended := self._children.first_ended()) is None:
             time.sleep(_WATCH_INTERVAL)
         raise ended.failure()
+
+    def _ended_within(self, seconds: float) -> Child | None:
+        deadline = time.monotonic() + seconds
+        while (ended := self._children.first_ended()) is None and time.monotonic() < deadline:
+            time.sleep(_PROBE_INTERVAL)
+        return ended
 
     def _start_model(self, model: ModelService, argv: tuple[str, ...]) -> Child:
         child = self._children.start(

@@ -20,7 +20,6 @@ from tests.up.processes import MARK, free_port, listening, marked, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[2]
 MODEL_SERVER = Path(__file__).with_name("model_server.py")
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
@@ -38,6 +37,7 @@ class Grid:
         self.mark = mark
         self.gateway = Endpoint(host="127.0.0.1", port=free_port())
         self.real_gateway = False
+        self.gateway_words: tuple[str, ...] = ()
         self.models: list[ModelService] = []
         self.events: list[Event] = []
         self.on: dict[type[Event], Callable[[], object]] = {}
@@ -68,7 +68,9 @@ class Grid:
     def _stand_in(self) -> Path:
         """A program that takes the gateway's arguments, starts sooner, and answers itself."""
         program = self.folder / "python"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {MODEL_SERVER} "$@"\n')
+        program.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -I -S {MODEL_SERVER} "$@" {" ".join(self.gateway_words)}\n'
+        )
         program.chmod(0o755)
         return program
 
@@ -120,8 +122,6 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grid]:
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    # children do not import from the working directory
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     made = Grid(tmp_path, mark)
     try:
         yield made

@@ -2,7 +2,7 @@
 
 ``model_server.py PORT [WORD ...]`` with the words
 
-* ``slow``: it is not ready for half a second; ``never``: it is never ready
+* ``slow``: it is not ready for a third of a second; ``never``: it is never ready
 * ``fail``: it writes two lines and ends with exit code 5, at once
 * ``mortal``: a chat request ends it with exit code 7
 * ``silent``: it answers a chat without a word; ``broken``: it breaks off after the first
@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WORDS = set(sys.argv[2:])
 BEGIN = time.monotonic()
-SLOW = 0.5
+SLOW = 0.3
 
 
 class Handler(BaseHTTPRequestHandler):

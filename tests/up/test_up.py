@@ -48,11 +48,11 @@ def get(url: str, key: str = "") -> int:
 
 def test_one_question_is_answered_through_the_gateway(grid: Grid) -> None:
     grid.real_gateway = True
-    grid.add("tiny")
+    grid.add("tiny", "environment", environment=(("GREETING", "good morning"),))
 
     assert grid.run(ask="hello", once=True) == 0
 
-    assert grid.answer == "You said: hello"
+    assert grid.answer == "good morning"
     assert kinds(grid) == [
         "Starting", "Ready", "Starting", "Ready", "Asking", "Answer", "Answered", "Stopping",
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_signal_ends_what_is_ready_with_exit_code_0(grid: Grid, number: signal
 
 @pytest.mark.parametrize("moment", [Starting, Ready, Asking, events.Answer])
 def test_a_signal_before_that_ends_it_with_exit_code_130(grid: Grid, moment: type[events.Event]) -> None:
-    grid.add("tiny", "slow")
+    grid.add("tiny")
     grid.on[moment] = grid.interrupt
 
     assert grid.run(ask="hello", once=True) == 130
@@ -153,7 +153,6 @@ def _with_key(grid: Grid) -> Deployment:
 
 
 def test_the_key_is_in_no_command_line_and_no_file(grid: Grid) -> None:
-    grid.real_gateway = True
     grid.add("tiny")
     seen: list[str] = []
 
@@ -165,7 +164,7 @@ def test_the_key_is_in_no_command_line_and_no_file(grid: Grid) -> None:
     grid.on[Serving] = look
     grid.run(ask="hello")
 
-    assert any("modelgrid gateway" in text for text in seen)
+    assert any("--listen" in text for text in seen)
     assert not [text for text in seen if grid.the(Serving).key in text]
 
 
@@ -245,8 +244,8 @@ def test_a_server_that_the_question_kills_is_named(grid: Grid) -> None:
     [("silent", "tiny answered without a word"), ("broken", "the answer broke off: the GPU has gone")],
 )
 def test_a_question_without_an_answer_is_a_failure(grid: Grid, word: str, message: str) -> None:
-    grid.real_gateway = True
-    grid.add("tiny", word)
+    grid.gateway_words = (word,)
+    grid.add("tiny")
 
     with pytest.raises(HostError) as caught:
         grid.run(ask="hello", once=True)
@@ -289,16 +288,23 @@ def test_a_second_signal_ends_the_patience(grid: Grid) -> None:
     again.join()
 
 
-def test_the_environment_and_the_state_directory_are_the_models_own(grid: Grid) -> None:
-    grid.real_gateway = True
-    model = grid.add("tiny", "environment", environment=(("GREETING", "good morning"),))
+def test_a_model_gets_its_state_directory(grid: Grid) -> None:
+    model = grid.add("tiny")
+    assert isinstance(model.launch, Process)
+    grid.models = [replace(model, launch=replace(model.launch, state_directory="modelgrid/tiny"))]
+    grid.run(once=True)
+
+    assert (grid.folder / "state/modelgrid/tiny").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_directory_that_cannot_be_made_is_one_sentence(grid: Grid) -> None:
+    (grid.folder / "state").write_text("a file")
+    model = grid.add("tiny")
     assert isinstance(model.launch, Process)
     grid.models = [replace(model, launch=replace(model.launch, state_directory="modelgrid/tiny"))]
 
-    grid.run(ask="hello", once=True)
-
-    assert grid.answer == "good morning"
-    assert (grid.folder / "state/modelgrid/tiny").is_dir()
+    with pytest.raises(HostError, match=r"^cannot make the state directory .*/state/modelgrid/tiny: Not a directory$"):
+        grid.run(once=True)
 
 
 def test_an_engine_fetches_its_weights_after_it_has_started(grid: Grid) -> None:
