@@ -197,4 +197,5 @@ def _syntax_fault(error: yaml.YAMLError, lines: Lines) -> Diagnostic:
 
 
 def _error(faults: list[Diagnostic], file: str) -> ConfigError:
-    return ConfigError(f"{file} cannot be read", report=Report.of(faults))
+    count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
+    return ConfigError(f"{count} in {file}", report=Report.of(faults))

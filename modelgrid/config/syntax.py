@@ -9,7 +9,8 @@ from modelgrid.diagnostics import Diagnostic
 if TYPE_CHECKING:
     import yaml
 
-    from modelgrid.config.lines import Lines, Span
+    from modelgrid.config.lines import Lines
+    from modelgrid.diagnostics import Location
 
 _INDENTATION = "look at the indentation of this line and of the one above"
 _QUOTE = "put the text in quotes"
@@ -42,16 +43,18 @@ def explain_syntax(error: yaml.YAMLError, lines: Lines) -> Diagnostic:
         if part in problem:
             message, hint = ours, way_out
             break
-    span = _span(error, lines)
-    return Diagnostic(
-        code="MG1002", message=message, location=lines.location(span) if span is not None else None, hint=hint
-    )
+    return Diagnostic(code="MG1002", message=message, location=_location(error, lines), hint=hint)
 
 
-def _span(error: yaml.YAMLError, lines: Lines) -> Span | None:
-    """Return where the fault is: for what is never closed, where it was opened."""
+def _location(error: yaml.YAMLError, lines: Lines) -> Location | None:
+    """Return where the fault is: for what is never closed where it was opened, never behind the last character."""
     mark = getattr(error, "problem_mark", None)
     opened = getattr(error, "context_mark", None)
-    if opened is not None and (mark is None or mark.index >= len(lines.text.rstrip())):
+    end = len(lines.text.rstrip())
+    if opened is not None and (mark is None or mark.index >= end):
         mark = opened
-    return None if mark is None else (mark.line, mark.column, mark.line, mark.column + 1)
+    if mark is None:
+        return None
+    if mark.index >= end:
+        return lines.at(max(0, end - 1))
+    return lines.location((mark.line, mark.column, mark.line, mark.column + 1))

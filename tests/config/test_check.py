@@ -211,6 +211,12 @@ def test_a_faulty_part_causes_no_fault_elsewhere() -> None:
     assert [item.code for item in report] == ["MG2005", "MG2003"]
 
 
+def test_a_part_that_the_loader_left_out_causes_no_warning() -> None:
+    _, report = check_text("version: 1\nengines: {vllm: {port: 1}}\nmodels: {}\nmodels: {a: {engine: vllm}}\n")
+
+    assert [item.code for item in report] == ["MG1009"]
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
