@@ -67,6 +67,7 @@ class Activation:
         self._tolerant = tolerant
         self._units = units_of(tree)
         self._links = links_of(tree, host.layout)
+        self._begun = host.now()
         self.touched: set[str] = set()
 
     def carry_out(self, plan: Plan, *, reload: bool = True) -> None:
@@ -114,6 +115,7 @@ class Activation:
                 self._host.systemd.reset_failed(action.unit)
 
     def _run(self, plan: Plan, wave: Wave) -> None:
+        self._begun = self._host.now()
         failures = self._jobs(plan.wave(wave))
         for removal in plan.networks:
             if removal.wave is wave:
@@ -121,7 +123,7 @@ class Activation:
         for failure in failures:
             self._report(failure)
         if failures and not self._tolerant:
-            raise ApplyError(failures)
+            raise self._error(failures)
 
     def _jobs(self, actions: Sequence[Action]) -> list[UnitFailure]:
         """Queue the jobs of one wave together, wait for all, and return what failed."""
@@ -166,7 +168,7 @@ class Activation:
         for failure in failures:
             self._report(failure)
         if failures:
-            raise ApplyError(failures)
+            raise self._error(failures)
 
     def _await_routes(self, plan: Plan) -> None:
         """Wait until the gateway routes by this tree's manifest, where that or the gateway changed."""
@@ -183,7 +185,7 @@ class Activation:
             self._host.sleep(_PAUSE)
         failure = self._failure(GATEWAY, "manifest")
         self._report(failure)
-        raise ApplyError([failure])
+        raise self._error([failure])
 
     def _remove_network(self, name: str) -> None:
         done = self._host.processes.run("podman", "network", "rm", name)
@@ -197,11 +199,16 @@ class Activation:
             # the job knows that it failed, the unit knows why
             result = self._host.systemd.result(unit) or result
         scope = ("--user",) if self._host.layout.scope is Scope.USER else ()
-        done = self._host.processes.run(
-            "journalctl", *scope, "-u", unit, "-n", str(_LOG_LINES), "--no-pager", "-o", "cat"
-        )
+        # an earlier start may have failed for another reason
+        since = f"--since=@{int(self._begun.timestamp())}"
+        argv = ("journalctl", *scope, "-u", unit, since, "-n", str(_LOG_LINES), "--no-pager", "-o", "cat")
+        done = self._host.processes.run(*argv)
         log = tuple(done.stdout.splitlines()) if done.returncode == 0 else ()
         return UnitFailure(unit=unit, model=known.model if known else "", result=result, log=log)
+
+    def _error(self, failures: Sequence[UnitFailure]) -> ApplyError:
+        scope = "--user " if self._host.layout.scope is Scope.USER else ""
+        return ApplyError(failures, hint=f"see more with: journalctl {scope}-u {failures[0].unit}")
 
     def _report(self, failure: UnitFailure) -> None:
         self._tell(EventKind.WARNING, str(failure), unit=failure.unit, model=failure.model)

@@ -82,3 +82,7 @@ class ApplyError(HostError):
         told = "; ".join(str(failure) for failure in self.failures)
         first = self.failures[0].unit if self.failures else ""
         super().__init__(f"{told}{outcome}", hint=hint or f"see more with: journalctl -u {first}")
+
+    def ending(self, outcome: str) -> ApplyError:
+        """Return the same with a clause that says what the host runs now."""
+        return ApplyError(self.failures, outcome=f"; {outcome}", hint=self.hint)

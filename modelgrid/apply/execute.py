@@ -213,7 +213,7 @@ class _Change:
         try:
             Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=bool(plan.links))
         except ApplyError as error:
-            raise ApplyError(error.failures, outcome=f"; generation {number} stays current") from error
+            raise error.ending(f"generation {number} stays current") from error
 
     def _activate(self, pending: Pending, tree: Sequence[Artifact], plan: Plan) -> None:
         assert pending.target is not None
@@ -233,7 +233,7 @@ class _Change:
                     hint="mend what the second part names, then apply again: it goes on from here",
                 ) from error
             if isinstance(error, ApplyError):
-                raise ApplyError(error.failures, outcome=f"; {outcome}") from error
+                raise error.ending(outcome) from error
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise HostError(f"{_said(error)}; {outcome}", hint=getattr(error, "hint", None)) from error
