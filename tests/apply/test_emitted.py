@@ -1,0 +1,79 @@
+"""What apply reads in units, it finds in those that emit writes: the golden trees, planned and applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelgrid.apply.execute import apply, destroy
+from modelgrid.apply.observe import plan
+from modelgrid.apply.plan import Wave
+from modelgrid.apply.planner import make_plan
+from modelgrid.apply.systemd import Verb
+from modelgrid.apply.units import Role, gateway_listen, units_of
+from modelgrid.emit.artifact import Artifact
+from modelgrid.manifest import load_manifest
+from tests.apply.checks import assert_nothing_left, assert_runs
+
+if TYPE_CHECKING:
+    from tests.apply.fakes import Machine
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+TREES = sorted(path.name for path in GOLDEN.iterdir())
+
+
+def golden(name: str) -> tuple[Artifact, ...]:
+    folder = GOLDEN / name
+    return tuple(
+        Artifact(
+            path=str(path.relative_to(folder)),
+            content=path.read_text(encoding="utf-8"),
+            mode=0o600 if path.name == "keys.json" else 0o644,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "SHA256SUMS"
+    )
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_every_model_has_a_wanted_unit_that_names_it(name: str) -> None:
+    tree = golden(name)
+    routes = load_manifest(next(item.content for item in tree if item.path == "routing.json")).routes
+    serving = {unit.model for unit in units_of(tree).values() if unit.role is Role.SERVICE and unit.wanted}
+    assert serving == {route.model for route in routes}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_gateway_says_where_it_listens(name: str) -> None:
+    listen = gateway_listen(units_of(golden(name)))
+    assert listen is not None
+    assert listen.port > 0
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_first_plan_starts_every_server_and_pulls_every_image(name: str) -> None:
+    tree = golden(name)
+    found = make_plan(tree, None, {})
+    units = units_of(tree)
+    started = {action.unit for action in found.actions if action.verb is Verb.START}
+    assert {unit.name for unit in units.values() if unit.wanted or unit.role is Role.IMAGE} == started
+    assert {action.unit for action in found.wave(Wave.PULL)} == {
+        unit.name for unit in units.values() if unit.role is Role.IMAGE
+    }
+    assert all(action.origin for action in found.actions if action.model)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_golden_tree_is_applied_and_removed(machine: Machine, name: str) -> None:
+    tree = golden(name)
+    apply(tree, machine.host())
+    assert_runs(machine, tree)
+    assert plan(tree, machine.host()).empty
+    destroy(machine.host())
+    assert_nothing_left(machine)
+
+
+def test_isolated_models_are_as_tight_as_the_defaults() -> None:
+    assert make_plan(golden("llamacpp"), None, {}).relaxations == ()
