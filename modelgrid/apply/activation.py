@@ -204,7 +204,8 @@ class Activation:
         argv = ("journalctl", *scope, "-u", unit, since, "-n", str(_LOG_LINES), "--no-pager", "-o", "cat")
         done = self._host.processes.run(*argv)
         log = tuple(done.stdout.splitlines()) if done.returncode == 0 else ()
-        return UnitFailure(unit=unit, model=known.model if known else "", result=result, log=log)
+        image = known.image if known else ""
+        return UnitFailure(unit=unit, model=known.model if known else "", result=result, log=log, image=image)
 
     def _error(self, failures: Sequence[UnitFailure]) -> ApplyError:
         scope = "--user " if self._host.layout.scope is Scope.USER else ""

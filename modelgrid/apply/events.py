@@ -51,14 +51,18 @@ class UnitFailure:
         result: systemd's word for it: ``exit-code``, ``timeout``, ``dependency``; ``down`` if it went down again at
             once.
         log: the last lines of its journal.
+        image: the image that it pulls; empty where it pulls none.
     """
 
     unit: str
     model: str
     result: str
     log: tuple[str, ...] = ()
+    image: str = ""
 
     def __str__(self) -> str:
+        if self.image:
+            return f"the image {self.image} cannot be pulled"
         subject = f"model {self.model}" if self.model else self.unit
         return f"{subject} {_CLAUSES.get(self.result, f'failed to start ({self.result})')}"
 

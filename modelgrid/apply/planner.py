@@ -51,13 +51,7 @@ def make_plan(
         networks=networks,
         links=tuple(sorted(missing_links)),
         unchanged=tuple(name for name in planner.wanted if name in planner.had and name not in touched),
-        images=tuple(
-            sorted(
-                unit.value("Image", "Image").replace("%%", "%")
-                for name, unit in planner.wanted.items()
-                if unit.role is Role.IMAGE and name in touched
-            )
-        ),
+        images=tuple(sorted(unit.image for name, unit in planner.wanted.items() if unit.image and name in touched)),
         relaxations=tuple(item for unit in planner.wanted.values() for item in relaxations_of(unit)),
         notes=tuple(
             f"{name} is masked and stays down; to allow it: systemctl unmask {name}"

@@ -210,9 +210,9 @@ class PystemdManager:
 
     def _call(self, method: str, signature: str = "", *arguments: Any, absent: bool = False) -> Any:
         """Call *method* of the manager. With *absent*, what it does not know is answered by none."""
-        from pystemd.dbuslib import apply_signature  # noqa: PLC0415  only this module, and late
-
         bus = self._bus()
+        from pystemd.dbuslib import apply_signature  # noqa: PLC0415  only this module, and only where it is there
+
         message = apply_signature(signature.encode(), list(arguments)) if signature else []
         answer = self._guard(
             bus.call_method, _SERVICE, _MANAGER_PATH, _MANAGER, method.encode(), message, absent=absent

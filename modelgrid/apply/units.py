@@ -63,6 +63,11 @@ class Unit:
         """The name of the model that it serves; empty where it serves none."""
         return self.value("X-ModelGrid", "Model")
 
+    @property
+    def image(self) -> str:
+        """The image that it pulls; empty where it pulls none."""
+        return self.value("Image", "Image").replace("%%", "%") if self.role is Role.IMAGE else ""
+
     def value(self, section: str, key: str) -> str:
         """Return the last value of *key*, which is the one that counts for a key with one value; empty if unset."""
         return self.values.get((section, key), ("",))[-1]

@@ -149,7 +149,7 @@ def test_an_image_that_cannot_be_pulled_takes_no_model_down(machine: Machine) ->
     apply(tree(["a"], pulled="example.org/serve:1"), machine.host())
     machine.facts()
     machine.systemd.broken = {"Image=example.org/serve:2"}
-    with pytest.raises(ApplyError):
+    with pytest.raises(ApplyError, match=r"the image example\.org/serve:2 cannot be pulled; generation 1 runs again"):
         apply(tree(["a"], pulled="example.org/serve:2"), machine.host())
     assert f"restart {unit_of('a')}" not in machine.facts()
     assert_runs(machine, tree(["a"], pulled="example.org/serve:1"))
