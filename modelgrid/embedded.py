@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from modelgrid import ports
+from modelgrid import openmp, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,10 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     options = _parse(arguments)
-    try:
-        import xllamacpp  # noqa: PLC0415  so that its absence can be told in one sentence
-    except ImportError as error:
-        _fail(f"the embedded engine is not installed ({error}); run: pip install 'modelgrid[local]'")
+    xllamacpp = _engine()
     if not Path(options["model.path"]).is_file():
         _fail(f"there is no model file {options['model.path']}")
     if refusal := ports.refusal(options["hostnames"][0], options["port"]):
@@ -100,6 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     while True:
         time.sleep(3600)
         assert server, "it serves in threads of its own for as long as it is kept"
+
+
+def _engine() -> Any:
+    try:
+        import xllamacpp  # noqa: PLC0415  so that its absence can be told in one sentence
+    except ImportError as error:
+        if openmp.NAME in str(error):
+            openmp.start_again_with_it()
+            openmp.clean_up()
+            _fail(f"the host lacks {openmp.NAME}; install the package libgomp1 or libgomp of its distribution")
+        _fail(f"the embedded engine is not installed ({error}); run: pip install 'modelgrid[local]'")
+    openmp.clean_up()
+    return xllamacpp
 
 
 def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import socket
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 #: Seconds that one connection, and one answer, may take.
 _PATIENCE = 2.0
 _STATUS_LINE = 4096
+_ENDED = "is not ready, and its process has ended"
 
 
 # no dataclass: importing those takes as long as all the rest
@@ -119,7 +121,7 @@ def wait_ready(
         if not reason:
             return ""
         time.sleep(max(0.0, min(interval, deadline - time.monotonic())))
-    return "the server has ended"
+    return _ENDED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,13 +137,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help="pause between probes (0.5)")
     options = parser.parse_args(arguments)
     try:
-        reason = wait_ready(options.url, options.timeout, interval=options.interval)
+        reason = wait_ready(options.url, options.timeout, interval=options.interval, alive=_main_process_lives())
     except ValueError as error:
         parser.error(str(error))
     if reason:
-        sys.stderr.write(f"modelgrid.health: {options.url} was not ready after {options.timeout:g} s: {reason}\n")
+        text = reason if reason == _ENDED else f"was not ready after {options.timeout:g} s: {reason}"
+        sys.stderr.write(f"modelgrid.health: {options.url} {text}\n")
         return 1
     return 0
+
+
+def _main_process_lives() -> Callable[[], bool] | None:
+    """Return what tells whether the service's main process lives, where systemd says which it is.
+
+    While ExecStartPost= runs, systemd does not end a service whose main process is gone: nobody would be left to tell
+    why nothing answers. $MAINPID: systemd.exec(5).
+    """
+    text = os.environ.get("MAINPID", "")
+    if not text.isdecimal() or sys.platform == "win32":
+        return None
+    pid = int(text)
+
+    def lives() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    return lives
 
 
 def _seconds(text: str) -> float:

@@ -20,9 +20,10 @@ SOURCES = ("modelgrid", "templates", "schemas")
 
 
 def dependencies() -> list[str]:
-    """What ModelGrid depends on, as its ``pyproject.toml`` says it."""
+    """What ModelGrid depends on, and the embedded engine, as its ``pyproject.toml`` says it."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return sorted(map(str, project["dependencies"]))
+    engine = [item for item in project["optional-dependencies"]["local"] if "gguf" not in item]
+    return sorted(map(str, (*project["dependencies"], *engine)))
 
 
 def dependency_wheels(python: str) -> Path:

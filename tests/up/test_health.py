@@ -134,7 +134,7 @@ def test_the_wait_ends_when_the_server_is_dead() -> None:
     answers = iter([True, True, False])
 
     assert wait_ready(f"http://127.0.0.1:{free_port()}/", 60.0, interval=0.01, alive=lambda: next(answers)) == (
-        "the server has ended"
+        "is not ready, and its process has ended"
     )
 
 
@@ -175,6 +175,17 @@ def test_the_command_says_in_one_sentence_that_the_time_is_up(capsys: pytest.Cap
 
     assert main([url, "--timeout", "0.05", "--interval", "0.01"]) == 1
     assert capsys.readouterr().err == f"modelgrid.health: {url} was not ready after 0.05 s: connection refused\n"
+
+
+def test_the_command_ends_when_the_main_process_of_the_service_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    monkeypatch.setenv("MAINPID", str(ended.pid))
+
+    assert main([f"http://127.0.0.1:{free_port()}/health", "--timeout", "300"]) == 1
+    assert "its process has ended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
