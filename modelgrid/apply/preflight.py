@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.process import NOT_FOUND
+from modelgrid.apply.process import NOT_FOUND, TIMED_OUT
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import unit_name
 from modelgrid.errors import HostError, InternalError
@@ -89,6 +89,8 @@ def _verify(host: Host, stage: Path, units: Sequence[Path]) -> None:
     done = host.processes.run("systemd-analyze", *scope, "verify", "--man=no", *(str(unit) for unit in units))
     if done.returncode == NOT_FOUND:
         raise HostError("systemd-analyze is missing", hint="install the whole systemd package of the distribution")
+    if done.returncode == TIMED_OUT:
+        raise HostError(done.stderr, hint="see why with: systemd-analyze verify modelgrid.target")
     names = {unit.name for unit in units}
     lines = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip()]
     faults = [line for line in lines if str(stage) in line or any(name in line for name in names)]

@@ -79,7 +79,7 @@ def target() -> Artifact:
 
 
 def routing(models: Iterable[str], *, api: str = "/v1/chat/completions") -> Artifact:
-    routes = [{"model": f"{model}:latest", "apis": [api]} for model in sorted(models)]
+    routes = [{"model": f"{model}:latest", "aliases": [], "apis": [api]} for model in sorted(models)]
     return Artifact(path="routing.json", content=json.dumps({"manifest_version": 1, "routes": routes}) + "\n")
 
 
