@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +17,8 @@ def result(text: str = "") -> None:
 
 def result_json(value: Any) -> None:
     """Print a result for tools."""
+    import json  # noqa: PLC0415  most results are for people
+
     result(json.dumps(value, indent=2, ensure_ascii=False))
 
 

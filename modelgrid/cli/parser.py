@@ -34,7 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelgrid {__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    # with its name given, argparse need not format the usage at each start to find it
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)
     _compiling(commands)
     _applying(commands)
     _running(commands)
@@ -63,7 +64,7 @@ def _add(commands: Any, name: str, target: str, help_text: str) -> argparse.Argu
 
 def _group(commands: Any, name: str, help_text: str) -> Any:
     group = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
-    return group.add_subparsers(metavar="COMMAND", required=True)
+    return group.add_subparsers(metavar="COMMAND", required=True, prog=group.prog)
 
 
 def _file(command: argparse.ArgumentParser) -> None:

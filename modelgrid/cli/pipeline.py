@@ -53,7 +53,7 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
     """
     from modelgrid.config.check import check  # noqa: PLC0415  keeps `--help` quick
     from modelgrid.config.load import load  # noqa: PLC0415  the same
-    from modelgrid.engines import builtin_names  # noqa: PLC0415  the same
+    from modelgrid.engines.names import builtin_names  # noqa: PLC0415  the same
 
     document = load(_read(file), file="stdin" if file == "-" else file)
     base = (Path() if file == "-" else Path(file).parent).resolve()
@@ -74,7 +74,7 @@ def compile_checked(
         ConfigError: the configuration does not fit the host; the report has every fault.
     """
     from modelgrid.compile import Context, compile_config  # noqa: PLC0415  `check` alone does not compile
-    from modelgrid.engines import builtin_engines  # noqa: PLC0415  the same
+    from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  the same
 
     deployment, report = compile_config(
         checked.config,
@@ -126,8 +126,6 @@ def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
     Raises:
         ConfigError: the file is missing or no facts file.
     """
-    from modelgrid.host.facts_file import load_facts  # noqa: PLC0415  only where there is a target
-
     if facts_file is not None:
         path = Path(facts_file)
     elif checked.config.target is not None:
@@ -140,6 +138,8 @@ def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
         raise ConfigError(
             f"cannot read the target's facts {path}: {error}", hint="write them on the host with `modelgrid facts`"
         ) from error
+    from modelgrid.host.facts_file import load_facts  # noqa: PLC0415  only where there is a target
+
     return load_facts(text, file=str(path))
 
 
@@ -153,7 +153,7 @@ def package_sources(config: Config) -> list[Source]:
 
 def probe_host() -> HostFacts:
     """Read the facts of this host."""
-    from modelgrid.engines import builtin_engines  # noqa: PLC0415  imports of few commands
+    from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  imports of few commands
     from modelgrid.host.probe import probe  # noqa: PLC0415  the same
 
     return probe(engine.program for engine in builtin_engines().values() if engine.program)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
     from modelgrid.config.schema import Config
-    from modelgrid.engines import Engine
+    from modelgrid.engines.builtin import Engine
     from modelgrid.host.facts import HostFacts
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelgrid.engines import CUSTOM, Engine, HealthData, TaskData
+from modelgrid.engines.builtin import CUSTOM, Engine, HealthData, TaskData
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

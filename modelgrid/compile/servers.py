@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.compile.engines import extra_arguments, fill, fill_all
 from modelgrid.config.schema import Runtime
-from modelgrid.engines import Words
+from modelgrid.engines.builtin import Words
 from modelgrid.errors import ConfigError
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
 from modelgrid.ir import Container, Isolated, Mount, Process, Published, Volume
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelgrid.config.schema import Model
-    from modelgrid.engines import Engine
+    from modelgrid.engines.builtin import Engine
     from modelgrid.ir import Endpoint
     from modelgrid.models.sources import Source
 

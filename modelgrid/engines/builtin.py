@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  cattrs evaluates the annotations
 from dataclasses import dataclass, field
-from pathlib import Path
 
-_CATALOGUE = Path(__file__).parent / "catalogue"
+from modelgrid.engines.names import CATALOGUE, builtin_names
 
 #: The engine that those declared in the configuration start from.
 CUSTOM = "custom"
@@ -89,11 +88,6 @@ class Engine:
     shm_size: int = 0
 
 
-def builtin_names() -> tuple[str, ...]:
-    """Return the names of the built-in engines, sorted, without reading their files."""
-    return tuple(sorted(path.stem for path in _CATALOGUE.glob("*.yaml")))
-
-
 def builtin_engines() -> dict[str, Engine]:
     """Read the catalogue.
 
@@ -106,6 +100,6 @@ def builtin_engines() -> dict[str, Engine]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     engines = {}
     for name in builtin_names():
-        data = yaml.load((_CATALOGUE / f"{name}.yaml").read_text(encoding="utf-8"), loader)  # noqa: S506  safe loader
+        data = yaml.load((CATALOGUE / f"{name}.yaml").read_text(encoding="utf-8"), loader)  # noqa: S506  safe loader
         engines[name] = converter.structure({"name": name, **data}, Engine)
     return engines

@@ -9,7 +9,7 @@ import pytest
 from modelgrid.compile import Context, compile_config
 from modelgrid.config.schema import Config
 from modelgrid.diagnostics import Location, Path, Severity
-from modelgrid.engines import builtin_engines
+from modelgrid.engines.builtin import builtin_engines
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
 from modelgrid.ir import Container, Deployment, Isolated, ModelService, Mount, Process, Published, Scope, Volume
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from modelgrid.engines import Engine, builtin_engines, builtin_names
+from modelgrid.engines.builtin import Engine, builtin_engines
+from modelgrid.engines.names import builtin_names
 
 ENGINES = builtin_engines()
 PLACEHOLDERS = {"model", "source", "host", "port", "state", "slug", "value"}
