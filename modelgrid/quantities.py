@@ -32,7 +32,9 @@ def parse_size(text: str) -> int:
     match = _SIZE.match(text)
     if match is None or match[2] not in _SIZE_UNITS:
         raise ValueError(f"{text!r} is not a size; write a number and a unit, like 8GiB or 512MiB")
-    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    unit = _SIZE_UNITS[match[2]]
+    # whole numbers stay exact beyond 2 to the 53rd
+    return int(match[1]) * unit if match[1].isdecimal() else int(float(match[1]) * unit)
 
 
 def format_size(size: int) -> str:
@@ -43,6 +45,23 @@ def format_size(size: int) -> str:
             return f"{value:.4g}{unit}"
         value /= _SIZE_UNITS["KiB"]
     return f"{value:.4g}TiB"
+
+
+def write_size(size: int) -> str:
+    """Write *size* bytes so that :func:`parse_size` reads the same: in the largest unit that divides it."""
+    units = ("TiB", "GiB", "MiB", "KiB")
+    unit = next((unit for unit in units if size and size % _SIZE_UNITS[unit] == 0), "B")
+    return f"{size // _SIZE_UNITS[unit]}{unit}"
+
+
+def write_duration(seconds: float) -> str:
+    """Write *seconds* so that :func:`parse_duration` reads the same, to the millisecond: ``1h30m``."""
+    left = round(seconds * 1000)
+    text = ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, left = divmod(left, round(_DURATION_UNITS[unit] * 1000))
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 def parse_duration(text: str) -> float:

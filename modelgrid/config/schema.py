@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
 
-from modelgrid.quantities import parse_duration, parse_size
+from modelgrid.quantities import parse_duration, parse_size, write_duration, write_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +37,13 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=TEXT_
 Size = Annotated[
     int,
     _quantity(parse_size, "8GiB"),
+    PlainSerializer(write_size),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$", "examples": ["8GiB"]}),
 ]
 Duration = Annotated[
     float,
     _quantity(parse_duration, "15m"),
+    PlainSerializer(write_duration),
     WithJsonSchema({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["15m"]}),
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

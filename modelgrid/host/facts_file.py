@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgrid.errors import ConfigError
 from modelgrid.host.facts import FACTS_VERSION, HostFacts
-from modelgrid.quantities import format_size, parse_size
+from modelgrid.quantities import parse_size, write_size
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -18,8 +18,7 @@ def facts_data(facts: HostFacts) -> dict[str, Any]:
     data["podman"] = ".".join(map(str, facts.podman)) if facts.podman else None
     data["programs"] = dict(facts.programs)
     for gpu, written in zip(facts.gpus, data["gpus"], strict=True):
-        exact = format_size(gpu.memory)
-        written["memory"] = exact if parse_size(exact) == gpu.memory else f"{gpu.memory}B"
+        written["memory"] = write_size(gpu.memory)
     return data
 
 
