@@ -6,6 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from functools import partial
@@ -86,7 +87,7 @@ def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
     *renewal* is how long a worker and its successor serve together after SIGHUP, in seconds.
 
     Raises:
-        HostError: a worker died.
+        HostError: the port cannot be had, or a worker died.
     """
     from granian import Granian  # noqa: PLC0415  slow
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415  slow
@@ -96,6 +97,8 @@ def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
     from modelgrid.gateway.worker import load  # noqa: PLC0415  slow: asyncio
 
     _raise_file_limit()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_leave_signals_to_the_parent)
     server = Granian(
         "modelgrid.gateway",
         address=settings.host,
@@ -113,9 +116,19 @@ def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
         respawn_failed_workers=True,
         respawn_interval=renewal,
     )
+    interrupt: Any = server.signal_handler_interrupt
+
+    def interrupt_once(*_: object) -> None:
+        if not server.interrupt_signal:  # a second signal within the first one's handler would deadlock
+            interrupt()
+
+    server.signal_handler_interrupt = interrupt_once  # type: ignore[method-assign]  # Granian has no seam for it
     try:
         # a loader of our own: Granian's would put the working directory on the import path
         server.serve(target_loader=partial(load, settings), wrap_loader=False)
+    except RuntimeError as error:  # Granian's word for a socket that it cannot have; a backtrace follows the first line
+        where = _where(settings.host, settings.port)
+        raise HostError(f"cannot listen on {where}: {str(error).partition(chr(10))[0]}") from None
     except SystemExit as error:
         if error.code and not server.interrupt_signal:
             raise HostError("a worker of the gateway ended by itself", hint="what it wrote before says why") from None
@@ -148,7 +161,7 @@ def _check_port(host: str, port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = _where(host, port)
         if error.errno == errno.EADDRINUSE:
             raise HostError(
                 f"{where} is taken by another program", hint="stop it, or let the gateway listen on another port"
@@ -156,6 +169,21 @@ def _check_port(host: str, port: int) -> None:
         raise HostError(f"cannot listen on {where}: {error.strerror}") from None
     except OverflowError:
         raise ConfigError(f"{port} is no TCP port") from None
+
+
+def _where(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Undo in a forked worker what Granian set up for the parent, until it sets up the worker's own.
+
+    The parent's handlers would swallow the signal that tells a starting worker to end. Ctrl-C and a hang-up reach all
+    processes of a terminal, and are the parent's to answer.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _raise_file_limit() -> None:

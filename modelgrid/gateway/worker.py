@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelgrid.gateway.app import create_app
 from modelgrid.gateway.keys import Keyring
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from modelgrid.gateway.routing import RoutingTable
 
 _POLL = 0.01
+_POSIX = os.name == "posix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,9 @@ class Settings:
 def load(settings: Settings) -> ASGIApp:
     """Make the worker's application. Granian calls it in the worker, before the event loop runs."""
     worker: _Worker | None = None
+    if _POSIX:
+        # between the start-up and serving the loop stands still, and uvloop loses a signal that comes then: it waits
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal worker
@@ -96,7 +102,14 @@ class _Worker:
 async def _run(settings: Settings) -> AsyncIterator[_Worker]:
     worker = _Worker(settings)
     loop = asyncio.get_running_loop()
+    starting = asyncio.all_tasks() - {asyncio.current_task()}
+    if _POSIX:
+        # Ctrl-C reaches every process of the terminal; the parent answers it with one SIGTERM for each worker,
+        # and a worker that was told to end three times would block
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     tasks = [
+        loop.create_task(_take_signals(starting)),
         loop.create_task(worker.state.watch(settings.watch_interval)),
         loop.create_task(_announce(settings, worker.state)),
     ]
@@ -110,6 +123,14 @@ async def _run(settings: Settings) -> AsyncIterator[_Worker]:
         await asyncio.gather(*tasks, return_exceptions=True)
         worker.client.close()
         worker.log.flush()
+
+
+async def _take_signals(starting: set[asyncio.Task[Any]]) -> None:
+    """Take SIGTERM once what ran the start-up is done: its end stops the loop, so this goes on when Granian serves."""
+    if starting:
+        await asyncio.wait(starting, timeout=1.0)
+    if _POSIX:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 async def _announce(settings: Settings, state: State) -> None:

@@ -128,11 +128,13 @@ def read_all(connection: socket.socket) -> bytes:
 def start_gateway(folder: Path, manifest_path: Path, **options: Any) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **options.pop("environment", {})}
+    own_group = options.pop("own_group", False)
     with (folder / "stderr").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.gateway.runner", json.dumps({"manifest": str(manifest_path), **options})],
             stderr=log,
             env=environment,
+            start_new_session=own_group,
             cwd=Path(__file__).parents[2],
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
+import socket
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from modelgrid.gateway.upstream import Timeouts
 
 
 def main() -> None:
+    sockets: list[socket.socket] = []
     options = json.loads(sys.argv[1])
     if options.get("spawn"):
         multiprocessing.set_start_method("spawn")
@@ -30,7 +32,9 @@ def main() -> None:
             body_patience=options.get("body_patience", settings.body_patience),
             watch_interval=0.05,
         )
-        run(settings, workers=options.get("workers", 1), renewal=1.0)
+        if options.get("occupy"):  # somebody takes the port between the check and the start
+            sockets.append(socket.create_server((settings.host, settings.port)))
+        run(settings, workers=options.get("workers", 1), renewal=0.6)
     except ModelGridError as error:
         sys.stderr.write(f"{type(error).__name__}: {error.message}\n")
         sys.exit(error.exit_code)

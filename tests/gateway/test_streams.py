@@ -98,7 +98,7 @@ def test_a_client_that_leaves_ends_the_servers_work_within_a_second(
 
 
 def test_a_client_that_does_not_read_stops_the_server(gateway: Gateway, upstream: UpstreamServer) -> None:
-    length = 128 * 1024 * 1024
+    length = 48 * 1024 * 1024
     with post(gateway, {"mode": "flood", "blocks": length // 65536, "mark": "flood-1"}) as connection:
         assert upstream.wait_for(lambda: any(b"flood-1" in request.body for request in upstream.requests))
         [request] = upstream.marked("flood-1")
@@ -110,3 +110,19 @@ def test_a_client_that_does_not_read_stops_the_server(gateway: Gateway, upstream
         answer = read_all(connection)
 
     assert len(answer.partition(b"\r\n\r\n")[2]) == length  # and nothing of it was lost
+
+
+def test_a_client_that_leaves_without_having_read_ends_the_servers_work_too(
+    gateway: Gateway, upstream: UpstreamServer
+) -> None:
+    with post(gateway, {"mode": "flood", "blocks": 768, "mark": "flood-2"}):
+        assert upstream.wait_for(lambda: any(request.written for request in upstream.marked("flood-2")))
+        [request] = upstream.marked("flood-2")
+        written = 0
+        while upstream.wait_for(partial(lambda known: request.written > known, written), 0.2):
+            written = request.written
+    left = time.monotonic()
+
+    assert upstream.wait_for(lambda: request.closed_at is not None)
+    assert request.closed_at is not None
+    assert request.closed_at - left < 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import threading
 import time
@@ -146,9 +145,13 @@ class UpstreamServer:
                 answering = asyncio.create_task(self._answer(request, writer, state))
                 watching = asyncio.create_task(reader.read(1))
                 await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():  # the gateway closed first
+                if not answering.done() or isinstance(
+                    answering.exception(), ConnectionError
+                ):  # the gateway closed first
                     self._note(partial(setattr, request, "closed_at", time.monotonic()))
                     answering.cancel()
+                    watching.cancel()
+                    await asyncio.gather(answering, watching, return_exceptions=True)
                     return
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -228,8 +231,7 @@ async def _stream(writer: asyncio.StreamWriter, mode: str, fake: dict[str, Any])
 
 async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     writer.write(data)
-    with contextlib.suppress(ConnectionError):
-        await writer.drain()
+    await writer.drain()
 
 
 def _head(kind: bytes, length: int | None = None) -> bytes:
