@@ -14,7 +14,7 @@ from modelgrid.apply.activation import Activation
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
-from modelgrid.apply.hostchecks import check_conflicts, check_host
+from modelgrid.apply.hostchecks import check_conflicts, check_host, has_containers
 from modelgrid.apply.links import links_of
 from modelgrid.apply.observe import plan_now
 from modelgrid.apply.plan import Plan
@@ -52,7 +52,7 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
         InternalError: the host's own tools refuse what ModelGrid made. Nothing was written.
     """
     with _os_errors():
-        check_host(host, desired)
+        check_host(host, containers=has_containers(desired))
         _check_conflicts(host, desired)
         # on a fresh host, not even the lock is made for a tree that the host's tools refuse
         fresh = host.files.kind(host.layout.lock) is None
@@ -70,7 +70,7 @@ def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -
         HostError: there is no such generation, it was altered, or as :func:`apply`.
     """
     with _os_errors():
-        check_host(host, ())
+        check_host(host, containers=False)
         if host.files.kind(host.layout.lock) is None:
             raise _nothing_applied()
         with locked(host.files, host.layout.lock):
@@ -84,7 +84,7 @@ def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
         HostError: the host is not one to change, another process is changing it, or no whole generation is left.
     """
     with _os_errors():
-        check_host(host, ())
+        check_host(host, containers=False)
         if host.files.kind(host.layout.lock) is None:
             return False
         with locked(host.files, host.layout.lock):
@@ -100,7 +100,7 @@ def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
         HostError: the host is not one to change, another process is changing it, or systemd does not answer.
     """
     with _os_errors():
-        check_host(host, ())
+        check_host(host, containers=False)
         if host.files.kind(host.layout.lock) is None:
             return remove_base(host)
         with locked(host.files, host.layout.lock):
@@ -159,7 +159,7 @@ class _Change:
         if problems := self._generations.problems(target):
             raise HostError(f"generation {target} was altered: {problems[0]}", hint="roll back to another one")
         tree = self._generations.read(target)
-        check_host(self._host, tree)
+        check_host(self._host, containers=has_containers(tree))
         _check_conflicts(self._host, tree)
         check_stage(self._host, tree)
         plan = plan_now(tree, self._host)

