@@ -12,7 +12,7 @@ from tests.machine.rootfs import default_suite
 from tests.machine.wheels import own_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def remove_packages(machine: Machine, *packages: str) -> None:
     machine.run(["dpkg", "--purge", "--force-depends", *packages])
 
 
-def import_llama(machine: Machine) -> None:
-    """Give podman of *machine* the image `LLAMA_IMAGE`."""
+def import_llama(machine: Machine, *, user: str | None = None, env: Mapping[str, str] | None = None) -> None:
+    """Give podman of *machine*, that of root or of *user*, the image `LLAMA_IMAGE`."""
     with llama_image().open("rb") as archive:
-        machine.run(["podman", "import", "--quiet", "-", LLAMA_IMAGE], stdin=archive)
+        machine.run(["podman", "import", "--quiet", "-", LLAMA_IMAGE], stdin=archive, user=user, env=env)
