@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from modelgrid.manifest import Key, Keys, Manifest, Route, Upstream, dump
 from tests.gateway.upstream_server import UpstreamServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: A busy machine is no fault of the code: properties are held to what they say, not to a time.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ALL_KEY = "sk-all-7f3a"
 LLAMA_KEY = "sk-llama-19bc"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelgrid.gateway.body import peek
 from modelgrid.gateway.openai import ApiError
+from tests.gateway.conftest import UNHURRIED
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -25,6 +26,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 NAMES = st.text(min_size=1, max_size=20)
 
 
+@UNHURRIED
 @given(
     fields=st.dictionaries(st.sampled_from(["a", "b", 'c"}', "messages", "\\", "é", "{"]), VALUES, max_size=4),
     after=st.dictionaries(st.sampled_from(["x", "y", "stream"]), VALUES, max_size=2),
@@ -87,6 +89,7 @@ def test_a_body_that_two_parsers_could_read_differently_is_refused(body: bytes) 
     assert caught.value.status == 400
 
 
+@UNHURRIED
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_bytes_crash_it(data: bytes) -> None:
     for body in (data, b'{"model": "a", ' + data, b'{"model": "a", "x": ' + data + b"}"):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from modelgrid.gateway.http1 import HEAD_LIMIT, ProtocolError, ResponseParser, request_head
 from modelgrid.manifest import Upstream
+from tests.gateway.conftest import UNHURRIED
 
 TOKEN = st.text("abcdefghijklmnop-", min_size=1, max_size=12).map(lambda text: "x-" + text)
 VALUE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
@@ -46,6 +47,7 @@ def parse(*parts: bytes) -> tuple[ResponseParser, bytes]:
     return parser, b"".join([parser.feed(part) for part in parts])
 
 
+@UNHURRIED
 @given(st.data())
 def test_any_cut_of_the_same_bytes_gives_the_same_answer(data: st.DataObject) -> None:
     wire, body = data.draw(answers())
@@ -57,6 +59,7 @@ def test_any_cut_of_the_same_bytes_gives_the_same_answer(data: st.DataObject) ->
     assert parser.headers == whole.headers
 
 
+@UNHURRIED
 @given(st.data())
 def test_an_answer_is_complete_with_its_last_byte_and_not_before(data: st.DataObject) -> None:
     wire, _ = data.draw(answers())
@@ -65,6 +68,7 @@ def test_an_answer_is_complete_with_its_last_byte_and_not_before(data: st.DataOb
     assert parse(wire[:-1], wire[-1:])[0].complete
 
 
+@UNHURRIED
 @given(st.data())
 def test_any_cut_of_bad_bytes_fails_alike(data: st.DataObject) -> None:
     wire, _ = data.draw(answers())
@@ -84,6 +88,7 @@ def test_any_cut_of_bad_bytes_fails_alike(data: st.DataObject) -> None:
     assert outcome(*data.draw(cut(bad))) == outcome(bad)
 
 
+@UNHURRIED
 @given(st.binary(max_size=400))
 def test_no_bytes_crash_the_parser(data: bytes) -> None:
     for start in (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"):

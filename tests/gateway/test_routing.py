@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from modelgrid.gateway.routing import ALL_MODELS, RoutingTable
 from modelgrid.manifest import ManifestError, Route
-from tests.gateway.conftest import manifest, route
+from tests.gateway.conftest import UNHURRIED, manifest, route
 
 TABLE = RoutingTable(
     manifest(
@@ -60,6 +60,7 @@ def test_a_scope_shows_only_the_paths_of_its_models() -> None:
     assert TABLE.view(("Qwen*",)).apis == {"/v1/rerank"}
 
 
+@UNHURRIED
 @given(st.lists(st.text("*?[]!abl3:", max_size=8), max_size=3))
 def test_no_pattern_lets_through_more_than_there_is(patterns: list[str]) -> None:
     view = TABLE.view(tuple(patterns))

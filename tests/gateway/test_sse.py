@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from modelgrid.gateway import sse
 from modelgrid.gateway.sse import EventCutter
+from tests.gateway.conftest import UNHURRIED
 
 EVENTS = st.lists(st.sampled_from([b"data: 1", b"\n", b"\r\n", b"\r", b"\n\n", b": x", b"d"]), max_size=20).map(
     b"".join
@@ -23,6 +24,7 @@ def cut_with(data: bytes, sizes: list[int]) -> tuple[bytes, bytes]:
     return sent, cutter.rest()
 
 
+@UNHURRIED
 @given(EVENTS, st.lists(st.integers(1, 5), max_size=40))
 def test_no_byte_is_changed_lost_or_moved(data: bytes, sizes: list[int]) -> None:
     sent, held = cut_with(data, sizes)
@@ -30,6 +32,7 @@ def test_no_byte_is_changed_lost_or_moved(data: bytes, sizes: list[int]) -> None
     assert sent + held == data
 
 
+@UNHURRIED
 @given(EVENTS, st.lists(st.integers(1, 5), max_size=40))
 def test_what_is_let_through_ends_with_an_event_however_it_was_cut(data: bytes, sizes: list[int]) -> None:
     sent, _ = cut_with(data, sizes)
