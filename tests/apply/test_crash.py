@@ -96,6 +96,7 @@ CHANGES: dict[str, tuple[Prepare, Operation, Sequence[Sequence[Artifact]]]] = {
     "first apply": (nothing, lambda host: apply(NEW, host), [NEW]),
     "upgrade": (old, lambda host: apply(NEW, host), [OLD, NEW]),
     "rollback": (old_then_new, rollback, [OLD, NEW]),
+    "upgrade that prunes": (old_then_new, lambda host: apply(OTHER, host, keep=1), [NEW, OTHER]),
 }
 
 
@@ -171,13 +172,14 @@ def test_killed_anywhere_and_again_anywhere_in_the_recovery_the_third_apply_succ
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Path, name: str) -> None:
     prepare, operation, _ = CHANGES[name]
-    before = {"first apply": None, "upgrade": OLD, "rollback": NEW}[name]
+    before = {"first apply": None, "upgrade": OLD, "rollback": NEW, "upgrade that prunes": NEW}[name]
+    after = {"first apply": NEW, "upgrade": NEW, "rollback": OLD, "upgrade that prunes": OTHER}[name]
     for machine, point, failed in each_point(
         folder, prepare, operation, kill=False, stride=1 if name == "upgrade" else 3
     ):
         assert machine.pending() is None, point
         if not failed:
-            assert_runs(machine, OLD if name == "rollback" else NEW)
+            assert_runs(machine, after)
         elif before is None:
             assert machine.current() is None
             assert machine.systemd.running == {}
