@@ -155,7 +155,8 @@ def test_ctrl_c_ends_all_workers_at_whatever_moment_it_comes(
         time.sleep(0.01 * len(started))
         for _ in range(signals):
             os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(10) == 0
+        # the last signal may come when all is done, and Python's own handlers are gone
+        assert process.wait(10) in {0, -signal.SIGINT}
         assert "Traceback" not in log.read_text()
 
 
