@@ -144,20 +144,25 @@ def test_ctrl_c_ends_all_workers_at_whatever_moment_it_comes(
     files: dict[str, Any], tmp_path: Path, signals: int
 ) -> None:
     started = []
-    for number in range(4):
-        folder = tmp_path / str(number)
-        process = start_gateway(folder, files["manifest"], port=free_port(), workers=2, own_group=True)
-        started.append((process, folder / "stderr"))
-    while started:
-        process, log = started.pop()
-        while "loaded" not in log.read_text():  # the first of its workers is there, or nearly
-            assert process.poll() is None
-        time.sleep(0.01 * len(started))
-        for _ in range(signals):
-            os.killpg(process.pid, signal.SIGINT)
-        # the last signal may come when all is done, and Python's own handlers are gone
-        assert process.wait(10) in {0, -signal.SIGINT}
-        assert "Traceback" not in log.read_text()
+    try:
+        for number in range(4):
+            folder = tmp_path / str(number)
+            process = start_gateway(folder, files["manifest"], port=free_port(), workers=2, own_group=True)
+            started.append((process, folder / "stderr"))
+        for number, (process, log) in enumerate(started):
+            while "loaded" not in log.read_text():  # the first of its workers is there, or nearly
+                assert process.poll() is None
+            time.sleep(0.01 * number)
+            for _ in range(signals):
+                os.killpg(process.pid, signal.SIGINT)
+            # the last signal may come when all is done, and Python's own handlers are gone
+            assert process.wait(10) in {0, -signal.SIGINT}
+            assert "Traceback" not in log.read_text()
+    finally:
+        for process, _ in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(5)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
