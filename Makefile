@@ -35,6 +35,7 @@ goldens: $(VENV)/.test
 ## make schemas       write schemas/ anew from the code
 schemas: $(VENV)/.test
 	@$(BIN)/python scripts/schema
+	@$(BIN)/python -m tests.gateway.manifest_schema
 
 ## make bench         the benchmarks; they print ratios within one run
 bench: $(VENV)/.test

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import ipaddress
 import os
 import signal
-import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgrid.errors import ConfigError, HostError
 from modelgrid.manifest import KEYS_CREDENTIAL, ManifestError
+from modelgrid.ports import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,22 +152,11 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Bind once without SO_REUSEPORT: with it, as Granian binds, a second gateway would share the port unnoticed."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        where = _where(host, port)
-        if error.errno == errno.EADDRINUSE:
-            raise HostError(
-                f"{where} is taken by another program", hint="stop it, or let the gateway listen on another port"
-            ) from None
-        raise HostError(f"cannot listen on {where}: {error.strerror}") from None
-    except OverflowError:
-        raise ConfigError(f"{port} is no TCP port") from None
+    """Look before Granian binds: it does so with SO_REUSEPORT, and would share the port with a second gateway."""
+    if not 0 < port < 2**16:
+        raise ConfigError(f"{port} is no TCP port")
+    if reason := refusal(host, port):
+        raise HostError(reason, hint="stop what listens there, or let the gateway listen on another port")
 
 
 def _where(host: str, port: int) -> str:

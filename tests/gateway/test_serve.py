@@ -68,7 +68,7 @@ def test_a_port_in_use_is_one_sentence(files: dict[str, Any]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", files["port"]))
         other.listen()
-        with pytest.raises(HostError, match=f"127.0.0.1:{files['port']} is taken by another program"):
+        with pytest.raises(HostError, match=f"port {files['port']} of 127.0.0.1 is taken by another program"):
             prepare(**files)
 
 
@@ -86,7 +86,7 @@ def test_a_port_that_another_gateway_would_share_is_taken(files: dict[str, Any])
     ("changes", "error", "message"),
     [
         ({"host": "example.com"}, ConfigError, "no IP address"),
-        ({"host": "192.0.2.1"}, HostError, "cannot listen on 192.0.2.1"),
+        ({"host": "192.0.2.1"}, HostError, "192.0.2.1 is not an address of this host"),
         ({"port": 99999}, ConfigError, "no TCP port"),
         ({"manifest": Path("nowhere.json")}, ConfigError, "cannot read nowhere.json: No such file"),
         ({"keys": Path("nowhere.json")}, ConfigError, "cannot read nowhere.json: No such file"),
