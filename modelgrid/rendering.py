@@ -63,7 +63,7 @@ def _diagnostic_lines(item: Diagnostic, *, colour: bool) -> Iterable[str]:
         return f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if colour else text
 
     severity = "error" if item.severity is Severity.ERROR else "warning"
-    yield paint(severity, f"{severity}[{item.code}]") + paint("title", f": {_line(item.message)}")
+    yield paint(severity, f"{severity}[{_line(item.code)}]") + paint("title", f": {_line(item.message)}")
     location = item.location
     width = len(str(location.line)) if location else 1
     gutter = paint("gutter", " " * (width + 1) + "|")
