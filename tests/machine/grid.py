@@ -70,6 +70,7 @@ class Grid:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._clients: dict[str, OpenAI] = {}
         self.key, digest = new_key()
         self.narrow_key, narrow = new_key()
         self.base = BASE.replace("SHA256", digest).replace("NARROW", narrow)
@@ -89,10 +90,22 @@ class Grid:
         return process.returncode, json.loads(process.stdout)
 
     def client(self, key: str | None = None) -> OpenAI:
-        """Return a client outside the machine."""
-        return OpenAI(
-            base_url=f"http://{self.machine.address}:8080/v1", api_key=key or self.key, max_retries=0, timeout=120
-        )
+        """Return a client outside the machine. It keeps no connection, so that each request stands for itself."""
+        key = key or self.key
+        if key not in self._clients:
+            self._clients[key] = OpenAI(
+                base_url=f"http://{self.machine.address}:8080/v1",
+                api_key=key,
+                max_retries=0,
+                timeout=120,
+                default_headers={"connection": "close"},
+            )
+        return self._clients[key]
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
 
     def ask(self, model: str = "gemma", prompt: str = "Name one colour.", *, max_tokens: int = 24) -> str:
         """Return a chat answer."""

@@ -28,6 +28,7 @@ def applied(machine: Machine) -> Iterator[Grid]:
     grid.apply()
     yield grid
     grid.modelgrid("destroy")
+    grid.close()
 
 
 @pytest.fixture

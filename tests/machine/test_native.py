@@ -11,6 +11,8 @@ from tests.machine.layers import MODEL
 from tests.machine.ready import remove_packages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.machine.machine import Machine
 
 pytestmark = pytest.mark.machine
@@ -32,12 +34,13 @@ models:
 
 
 @pytest.fixture
-def grid(fresh_machine: Machine) -> Grid:
+def grid(fresh_machine: Machine) -> Iterator[Grid]:
     """A host without podman, which a grid of programs does not need."""
     remove_packages(fresh_machine, "podman")
     grid = Grid(fresh_machine)
     grid.base = NATIVE.replace("SHA256", grid.base.split("sha256: ")[1][:64])
-    return grid
+    yield grid
+    grid.close()
 
 
 def test_a_program_is_a_hardened_service_behind_the_gateway(grid: Grid) -> None:

@@ -40,7 +40,9 @@ def ada(machine: Machine) -> Iterator[UserGrid]:
     machine.run(["loginctl", "enable-linger", USER])
     machine.wait_until(lambda: machine.exists("/run/user/1000/bus"), what="the user's bus")
     import_llama(machine, user=USER, env=SESSION)
-    yield UserGrid(machine)
+    grid = UserGrid(machine)
+    yield grid
+    grid.close()
     machine.run(["loginctl", "disable-linger", USER])
     machine.run(["loginctl", "terminate-user", USER], check=False)
 
