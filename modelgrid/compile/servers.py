@@ -185,7 +185,7 @@ def _program(engine: Engine, facts: HostFacts) -> tuple[str, ...]:
         if found is not None:
             return (found,)
     if engine.embedded and facts.embedded_llama:
-        return (facts.python, "-m", engine.embedded)
+        return (facts.python, "-P", "-m", engine.embedded)
     if not engine.program:
         raise ServerError(
             "MG4005",

@@ -159,7 +159,7 @@ def test_a_native_server_listens_on_loopback_with_the_hosts_program() -> None:
 def test_the_embedded_engine_stands_in_for_a_missing_program() -> None:
     facts = replace(CPU_HOST, programs=(), embedded_llama=True)
     argv = process(only_model({**LLAMA, "runtime": "native"}, context(facts))).argv
-    assert argv[:3] == ("/opt/modelgrid/bin/python", "-m", "modelgrid.embedded")
+    assert argv[:4] == ("/opt/modelgrid/bin/python", "-P", "-m", "modelgrid.embedded")
 
 
 def test_a_missing_program_is_a_fault_with_the_ways_out() -> None:
