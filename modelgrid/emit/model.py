@@ -21,6 +21,9 @@ _START_MARGIN = 30.0
 #: How much longer than its server a unit may take to stop: for the kill, and for podman to remove the container.
 _STOP_MARGIN = 15
 
+#: Runs a module without the working directory on its import path: that is a user's home folder in their scope.
+MODULE = ("-P", "-m")
+
 #: The first systemd that waits longer after each failure (RestartSteps=).
 _BACK_OFF = 254
 
@@ -56,4 +59,4 @@ def health_gate(model: ModelService, deployment: Deployment) -> UnitText:
     """Return the command that ends when the server of *model* answers: it holds the unit back from being active."""
     url = f"http://{model.endpoint}{model.health.path}"
     limit = f"{model.health.start_timeout:g}"
-    return command(deployment.gateway.python, "-m", "modelgrid.health", url, "--timeout", limit)
+    return command(deployment.gateway.python, *MODULE, "modelgrid.health", url, "--timeout", limit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import UNITS, Artifact
-from modelgrid.emit.model import health_gate, render_model
+from modelgrid.emit.model import MODULE, health_gate, render_model
 from modelgrid.emit.quoting import Specifier
 from modelgrid.emit.render import render
 from modelgrid.emit.routing import KEYS, MANIFEST
@@ -61,7 +61,7 @@ def gateway(deployment: Deployment) -> Artifact:
     values: dict[str, object] = {
         "listen": line(listen),
         "command": command(
-            service.python, "-m", "modelgrid", "gateway", "--manifest", (*current, MANIFEST), "--listen", listen
+            service.python, *MODULE, "modelgrid", "gateway", "--manifest", (*current, MANIFEST), "--listen", listen
         ),
         "credential": line((f"{KEYS}:", *current, KEYS)),
         "system": deployment.scope is Scope.SYSTEM,
@@ -79,7 +79,7 @@ def gpu_ready(deployment: Deployment) -> Artifact | None:
     if not devices:
         return None
     python = deployment.gateway.python
-    arguments = ("-m", "modelgrid.host.cdi", "--timeout", f"{_GPU_TIMEOUT:g}", *sorted(devices))
+    arguments = (*MODULE, "modelgrid.host.cdi", "--timeout", f"{_GPU_TIMEOUT:g}", *sorted(devices))
     values: dict[str, object] = {
         "command": command(python, *arguments),
         "start_limit": seconds(_GPU_TIMEOUT + _GPU_MARGIN),

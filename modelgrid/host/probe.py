@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
 
@@ -35,7 +35,10 @@ def probe(programs: Iterable[str]) -> HostFacts:
 
 
 def nvidia_gpus() -> tuple[Gpu, ...]:
-    """Return the NVIDIA GPUs that NVML lists; none where there is no driver."""
+    """Return the NVIDIA GPUs that NVML lists and can describe; none where there is no driver.
+
+    One that has fallen off the bus, or that has no memory of its own to tell of, is left out.
+    """
     import pynvml  # noqa: PLC0415  most commands need no GPU
 
     try:
@@ -43,20 +46,24 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
     except pynvml.NVMLError:
         return ()
     try:
-        return tuple(_nvidia_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+        found = [_nvidia_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
     finally:
         pynvml.nvmlShutdown()
+    return tuple(gpu for gpu in found if gpu is not None)
 
 
-def _nvidia_gpu(pynvml: object, index: int) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)  # type: ignore[attr-defined]  # pynvml has no stubs
-    return Gpu(
-        index=index,
-        uuid=pynvml.nvmlDeviceGetUUID(handle),  # type: ignore[attr-defined]  # the same
-        name=pynvml.nvmlDeviceGetName(handle),  # type: ignore[attr-defined]  # the same
-        memory=pynvml.nvmlDeviceGetMemoryInfo(handle).total,  # type: ignore[attr-defined]  # the same
-        vendor=Vendor.NVIDIA,
-    )
+def _nvidia_gpu(pynvml: Any, index: int) -> Gpu | None:
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return Gpu(
+            index=index,
+            uuid=pynvml.nvmlDeviceGetUUID(handle),
+            name=pynvml.nvmlDeviceGetName(handle),
+            memory=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+            vendor=Vendor.NVIDIA,
+        )
+    except pynvml.NVMLError:
+        return None
 
 
 def _machine() -> str:

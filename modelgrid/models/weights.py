@@ -115,7 +115,7 @@ def _import(source: Source) -> _Package:
 
 
 def _unpack(package: _Package, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     _sweep(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=_UNPACKING) as folder:
         made = Path(folder, target.name)
@@ -167,6 +167,14 @@ class _Record:
 
 def _record_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.verified")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make *folder* and those above it, for a server under another user to read, whatever the umask."""
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
 
 
 def _sha256(path: Path) -> str:

@@ -152,7 +152,7 @@ def test_health_is_asked_from_the_host_where_the_container_has_no_command() -> N
     quadlet = container(replace(samples.ISOLATED_LAUNCH, health_command="", after_start=("true", "a b")))
 
     assert quadlet["Service", "ExecStartPost"] == (
-        "/opt/modelgrid/bin/python -m modelgrid.health http://10.133.7.9:8080/health --timeout 600",
+        "/opt/modelgrid/bin/python -P -m modelgrid.health http://10.133.7.9:8080/health --timeout 600",
         '/usr/bin/podman exec modelgrid-model-llama3-8b-aaaaaa true "a b"',
     )
     assert not [key for section, key in quadlet if section == "Container" and key.startswith(("Health", "Notify"))]
@@ -226,7 +226,7 @@ def test_the_gateway_reads_the_tree_in_force() -> None:
     gateway = unit(samples.FULL, "units/modelgrid-gateway.service")
 
     (command,) = gateway["Service", "ExecStart"]
-    assert command.startswith("/opt/modelgrid/bin/python -m modelgrid gateway ")
+    assert command.startswith("/opt/modelgrid/bin/python -P -m modelgrid gateway ")
     assert command.endswith(" --manifest /etc/modelgrid/current/routing.json --listen 127.0.0.1:8080")
     assert gateway["Service", "LoadCredential"] == ("keys.json:/etc/modelgrid/current/keys.json",)
     assert gateway["Service", "ProtectHome"] == ("yes",)
