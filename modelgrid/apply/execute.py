@@ -77,20 +77,6 @@ def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -
             return _Change(host, on_event).rollback(to)
 
 
-def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
-    """Finish or take back a change that was killed. Returns whether there was one.
-
-    Raises:
-        HostError: the host is not one to change, another process is changing it, or no whole generation is left.
-    """
-    with _os_errors():
-        check_host(host, containers=False)
-        if host.files.kind(host.layout.lock) is None:
-            return False
-        with locked(host.files, host.layout.lock):
-            return _Change(host, on_event).recover()
-
-
 def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
     """Stop everything and remove what ModelGrid put on *host*; weights, volumes and images stay.
 
@@ -169,37 +155,16 @@ class _Change:
             self._activate(_next(None, source=source, target=target, made=False), tree, plan)
         return Outcome(generation=target, plan=plan)
 
-    def recover(self) -> bool:
-        """Finish or take back a change that was interrupted: forward if the generation it made current is whole."""
-        pending = self._pending(going_on=False)
-        if pending is None:
-            return False
-        target = pending.target
-        forward = pending.phase is Phase.FORWARD and target == self._generations.current()
-        if forward and target is not None and not self._generations.problems(target):
-            self._tell(f"finishing the change to generation {target}, which was interrupted")
-            tree = self._generations.read(target)
-            with contextlib.suppress(ApplyError):  # told unit by unit, and taken back
-                self._activate(pending, tree, plan_now(tree, self._host))
-        else:
-            self._tell(f"taking back the change to generation {target}, which was interrupted")
-            self._back(pending)
-        return True
-
-    def _pending(self, *, going_on: bool = True) -> Pending | None:
-        """Return a change that was interrupted, but for one of which nothing is left to do after this.
-
-        With *going_on*, the lock and the folders that a change needs are there afterwards.
-        """
+    def _pending(self) -> Pending | None:
+        """Return a change that was interrupted, but for one of which nothing is left to do after this."""
         pending = self._records.pending()
         if pending is None:
             return None
         current = self._generations.current()
         if pending.phase is Phase.DESTROY:
             self._tell("finishing a destroy that was interrupted")
-            tear_down(self._host, self._on_event, keep_base=going_on)
-            if going_on:
-                self._generations.make_folders()
+            tear_down(self._host, self._on_event, keep_base=True)
+            self._generations.make_folders()
             return None
         if current == pending.target and self._records.confirmed() == current and pending.phase is Phase.FORWARD:
             self._records.end()

@@ -12,6 +12,7 @@ from modelgrid.apply.process import NOT_FOUND
 from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
+from modelgrid.host.facts import version_numbers
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
@@ -99,12 +100,13 @@ def _check_podman(host: Host) -> None:
             f"podman is not installed, and models with runtime: podman need it in version {needed} or newer",
             hint="install podman, or use runtime: native",
         )
-    match = re.search(r"\d+(?:\.\d+)+", done.stdout)
-    if match is None:
+    version = version_numbers(done.stdout)
+    if version is None:
         raise HostError("podman does not tell its version", hint="run podman --version to see what is wrong with it")
-    if tuple(int(part) for part in match[0].split(".")) < PODMAN_FLOOR:
+    if version < PODMAN_FLOOR:
+        found = ".".join(str(part) for part in version)
         raise HostError(
-            f"podman {match[0]} is too old: apply needs {needed} or newer for its quadlets",
+            f"podman {found} is too old: apply needs {needed} or newer for its quadlets",
             hint="upgrade podman (Debian 13, Fedora 41 and Ubuntu 25.04 have it), or use runtime: native",
         )
 

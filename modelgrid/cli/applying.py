@@ -14,6 +14,7 @@ from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
+    declared_programs,
     local_folders,
     package_sources,
     print_warnings,
@@ -120,7 +121,7 @@ def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing:
     # what the host lacks is said before what cannot be compiled for it
     containers = any(model.runtime is Runtime.PODMAN for model in checked.config.models.values())
     check_host(host, containers=containers, writing=writing)
-    facts = probe_host()
+    facts = probe_host(declared_programs(checked.config))
     wanted = target_facts(checked, None)
     if wanted is not None:
         _check_target(wanted, facts)

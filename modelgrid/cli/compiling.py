@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import note, result
+from modelgrid.cli.output import counted, note, result, result_json
 from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
+    declared_programs,
     local_folders,
     print_warnings,
     probe_host,
@@ -38,25 +39,27 @@ def run_check(options: argparse.Namespace) -> int:
             report += compiled.report
             emit(compiled.deployment)
     except ConfigError as error:
-        if options.format == "json" and error.report is not None:
-            _print_json(error)
-            return error.exit_code
-        raise
+        if options.format != "json":
+            raise
+        _print_json(error)
+        return error.exit_code
     if options.format == "json":
         from modelgrid.rendering import to_json  # noqa: PLC0415  only for tools
 
         result(to_json(report))
     else:
         print_warnings(report)
-        count = len(checked.config.models)
-        note(f"{options.file}: {count} {'model' if count == 1 else 'models'}, no errors")
+        note(f"{options.file}: {counted(len(checked.config.models), 'model')}, no errors")
     return 0
 
 
 def _print_json(error: ConfigError) -> None:
+    if error.report is None:
+        # no text was read, so no part of it is at fault
+        result_json({"diagnostics": [], "errors": 1, "warnings": 0, "message": error.message, "hint": error.hint})
+        return
     from modelgrid.rendering import to_json  # noqa: PLC0415  only for tools
 
-    assert error.report is not None
     result(to_json(error.report))
 
 
@@ -65,7 +68,7 @@ def run_compile(options: argparse.Namespace) -> int:
     from modelgrid.emit import emit  # noqa: PLC0415  `check` does not emit
 
     checked = check_file(options.file, strict=options.strict, local=options.facts is None)
-    facts = target_facts(checked, options.facts) or probe_host()
+    facts = target_facts(checked, options.facts) or probe_host(declared_programs(checked.config))
     scope = scope_of(options)
     compiled = compile_checked(checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict)
     print_warnings(checked.report + compiled.report)

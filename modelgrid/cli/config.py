@@ -29,12 +29,14 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_init(options: argparse.Namespace) -> int:
     """Write a first configuration, fit for this host; never over an existing file."""
-    from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  imports of one command only
+    from modelgrid.apply.hostchecks import PODMAN_FLOOR  # noqa: PLC0415  imports of one command only
+    from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  the same
     from modelgrid.resources import read_text  # noqa: PLC0415  the same
 
     path = Path(options.file)
     facts = probe_host()
-    name = "container" if facts.podman else "native"
+    # what `apply` could run here: else the file is one for `up`
+    name = "container" if facts.systemd and facts.podman and facts.podman >= PODMAN_FLOOR else "native"
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(read_text(f"templates/config/{name}.yaml"))

@@ -31,18 +31,24 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 def run_key_new(options: argparse.Namespace) -> int:
     """Make a key; print it and the entry for the file, which holds only its hash."""
-    from modelgrid.keys import new_key  # noqa: PLC0415  imports of one command only
+    import json  # noqa: PLC0415  imports of one command only
 
-    key, digest = new_key()
+    from modelgrid.keys import new_key  # noqa: PLC0415  the same
+
     models = options.model or ["*"]
+    for text in (options.name, *models):
+        if not text or not text.isprintable():
+            raise UsageError(
+                f"{text!r} is no name", hint="a name has at least one character, and no control characters"
+            )
+    key, digest = new_key()
     if options.json:
         result_json({"key": key, "entry": {"name": options.name, "sha256": digest, "models": models}})
         return 0
     note("The key, shown this once; give it to the client:")
     result(key)
     note("The entry for gateway.keys in your configuration:")
-    # JSON strings are YAML strings, whatever the name holds
-    import json  # noqa: PLC0415  imports of one command only
-
-    note(f"    - name: {json.dumps(options.name)}\n      sha256: {digest}\n      models: {json.dumps(models)}")
+    # a JSON string is a YAML string too, where nothing in it is escaped beyond quotes and backslashes
+    name, patterns = (json.dumps(value, ensure_ascii=False) for value in (options.name, models))
+    note(f"    - name: {name}\n      sha256: {digest}\n      models: {patterns}")
     return 0

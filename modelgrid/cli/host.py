@@ -16,7 +16,7 @@ def run_facts(options: argparse.Namespace) -> int:
     from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  imports of one command only
     from modelgrid.host.facts_file import dump_facts, facts_data  # noqa: PLC0415  the same
 
-    facts = probe_host()
+    facts = probe_host(options.program)
     if options.json:
         result_json(facts_data(facts))
     else:

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         report_error(
-            InternalError(f"{type(error).__name__}: {error}", hint="run it with --debug and report what it shows")
+            InternalError(f"{type(error).__name__}: {error}", hint="report what `modelgrid --debug COMMAND ...` shows")
         )
         return InternalError.exit_code
     return code

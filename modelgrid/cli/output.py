@@ -28,6 +28,11 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def counted(count: int, word: str) -> str:
+    """Return *count* and *word*, ``1 error`` or ``2 errors``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def use_colour(stream: TextIO | None = None) -> bool:
     """Say whether *stream* (stderr) shall have colour: a terminal, and NO_COLOR (no-color.org) is not set."""
     return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR")

@@ -107,6 +107,9 @@ def _compiling(commands: Any) -> None:
     _strict(compile_)
 
     facts = _add(commands, "facts", "host:run_facts", "print the facts of this host, for the target of a configuration")
+    facts.add_argument(
+        "--program", action="append", default=[], metavar="NAME", help="look for this program too; may be repeated"
+    )
     _json(facts)
 
     schema = _add(commands, "schema", "compiling:run_schema", "print a JSON schema")

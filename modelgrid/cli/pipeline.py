@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import note, use_colour
+from modelgrid.cli.output import counted, note, use_colour
 from modelgrid.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from modelgrid.config.load import Document
     from modelgrid.config.schema import Config
@@ -151,12 +152,18 @@ def package_sources(config: Config) -> list[Source]:
     return [source for source in dict.fromkeys(sources) if source.kind is SourceKind.PACKAGE]
 
 
-def probe_host() -> HostFacts:
-    """Read the facts of this host."""
+def probe_host(programs: Iterable[str] = ()) -> HostFacts:
+    """Read the facts of this host. *programs* are looked for beside those of the built-in engines."""
     from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  imports of few commands
     from modelgrid.host.probe import probe  # noqa: PLC0415  the same
 
-    return probe(engine.program for engine in builtin_engines().values() if engine.program)
+    builtin = [engine.program for engine in builtin_engines().values() if engine.program]
+    return probe([*builtin, *programs])
+
+
+def declared_programs(config: Config) -> list[str]:
+    """Return the programs that engines of *config* name."""
+    return [engine.program for engine in config.engines.values() if engine.program is not None]
 
 
 def print_warnings(report: Report) -> None:
@@ -182,6 +189,8 @@ def _read(file: str) -> bytes:
 
 
 def _fail_on(report: Report, *, strict: bool) -> None:
-    count = len(report.errors) + (len(report.warnings) if strict else 0)
-    if count:
-        raise ConfigError("1 error" if count == 1 else f"{count} errors", report=report)
+    errors, warnings = len(report.errors), len(report.warnings)
+    if errors or (strict and warnings):
+        said = [counted(errors, "error")] if errors else []
+        said += [counted(warnings, "warning")] if strict and warnings else []
+        raise ConfigError(" and ".join(said), report=report)

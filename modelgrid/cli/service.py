@@ -62,6 +62,9 @@ def run_container_list(options: argparse.Namespace) -> int:
             ]
         )
         return 0
+    if status.generation is None:
+        note("nothing is applied on this host")
+        return 0
     rows = [(item.model, item.unit, f"{item.state.active} ({item.state.sub})") for item in models]
     result(table(rows, ("MODEL", "UNIT", "STATE")))
     return 0
@@ -94,6 +97,8 @@ def _journal(options: argparse.Namespace, units: str) -> int:
     scope = "--user-unit" if options.user else "--unit"
     argv = ["journalctl", "--no-pager", f"{scope}={units}", f"--lines={options.lines}"]
     try:
-        return subprocess.run([*argv, *(["--follow"] if options.follow else [])], check=False).returncode
+        done = subprocess.run([*argv, *(["--follow"] if options.follow else [])], check=False)
     except OSError as error:
         raise HostError("this host has no journalctl", hint="the journal is systemd's") from error
+    # journalctl has said what is wrong
+    return 0 if done.returncode == 0 else HostError.exit_code

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from modelgrid.config.schema import Config
-    from modelgrid.models.sources import Source
 
 #: Where the examples that are printed take the key from when the file has keys of its own.
 KEY_VARIABLE = "MODELGRID_API_KEY"
@@ -33,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
     from modelgrid.cli.pipeline import (  # noqa: PLC0415  imports of one command only
         check_file,
         compile_checked,
+        declared_programs,
         local_folders,
+        package_sources,
         print_warnings,
         probe_host,
     )
@@ -42,25 +42,23 @@ def run(options: argparse.Namespace) -> int:
 
     checked = check_file(options.file, strict=options.strict)
     folders = local_folders(Scope.USER)
-    compiled = compile_checked(checked, facts=probe_host(), scope=Scope.USER, folders=folders, strict=options.strict)
+    compiled = compile_checked(
+        checked,
+        facts=probe_host(declared_programs(checked.config)),
+        scope=Scope.USER,
+        folders=folders,
+        strict=options.strict,
+    )
     print_warnings(checked.report + compiled.report)
     return run_up(
         compiled.deployment,
-        weights=_package_sources(checked.config),
+        weights=package_sources(checked.config),
         cache=Path(folders.weights),
         state=Path(folders.state),
         ask=options.ask,
         once=options.once,
         report=_Printer().print,
     )
-
-
-def _package_sources(config: Config) -> list[Source]:
-    """Return the sources whose weights are in Python packages, each once."""
-    from modelgrid.models.sources import SourceKind, parse_source  # noqa: PLC0415  imports of one command only
-
-    sources = [parse_source(model.source) for model in config.models.values() if model.source is not None]
-    return [source for source in dict.fromkeys(sources) if source.kind is SourceKind.PACKAGE]
 
 
 class _Printer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -64,3 +65,9 @@ class HostFacts:
     def vendor(self) -> Vendor:
         """The vendor of the first GPU, which decides the images of engines; CPU where there is none."""
         return self.gpus[0].vendor if self.gpus else Vendor.CPU
+
+
+def version_numbers(text: str) -> tuple[int, ...] | None:
+    """Return the first dotted number of *text*, ``podman version 5.4.2`` as ``(5, 4, 2)``; none without one."""
+    match = re.search(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in match[0].split(".")) if match else None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.host.facts import Gpu, HostFacts, Vendor
+from modelgrid.host.facts import Gpu, HostFacts, Vendor, version_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,12 +88,6 @@ def _systemd_version() -> int | None:
         return None
     numbers = version_numbers(_output("systemctl", "--version"))
     return numbers[0] if numbers else None
-
-
-def version_numbers(text: str) -> tuple[int, ...] | None:
-    """Return the first dotted number of *text*, ``podman version 5.4.2`` as ``(5, 4, 2)``; none without one."""
-    match = re.search(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in match[0].split(".")) if match else None
 
 
 def _output(*argv: str) -> str:

@@ -233,3 +233,42 @@ def test_the_commands_are_those_that_the_readme_promises() -> None:
     assert isinstance(commands.choices, dict)
     host = {"plan", "apply", "rollback", "generations", "status", "destroy", "service", "container", "gpu", "facts"}
     assert host | {"check", "compile", "up", "gateway", "schema", "key", "config"} <= set(commands.choices)
+
+
+def test_a_key_has_a_name_that_the_file_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "new", 'team \N{GRINNING FACE} "a"']) == 0
+    err = capsys.readouterr().err
+    assert yaml.safe_load(err[err.index("    - name") :])[0]["name"] == 'team \N{GRINNING FACE} "a"'
+    for name in ("", "a\nb"):
+        assert main(["key", "new", name]) == 2
+
+
+def test_json_is_written_for_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path), "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["errors"] == 1
+
+
+def test_a_program_of_ones_own_is_found_on_the_path(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "my-serve"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert main(["facts", "--program", "my-serve", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["programs"]["my-serve"] == str(program)
+
+    good.write_text(
+        "version: 1\n"
+        "engines: {mine: {program: my-serve}}\n"
+        f"models: {{m: {{engine: mine, runtime: native, source: {good}}}}}\n",
+        encoding="utf-8",
+    )
+    output = tmp_path / "out"
+    assert main(["compile", str(good), "-o", str(output)]) == 0
+    assert f"ExecStart={program}" in (output / "units/modelgrid-model-m.service").read_text(encoding="utf-8")
+
+
+def test_warnings_that_fail_are_called_warnings(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good.write_text(GOOD + "    port: 9000\n", encoding="utf-8")
+    assert main(["check", str(good), "--facts", FACTS, "--strict"]) == 1
+    assert "modelgrid: 1 warning\n" in capsys.readouterr().err

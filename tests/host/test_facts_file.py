@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgrid.errors import ConfigError
-from modelgrid.host.facts import Gpu, HostFacts, Vendor
+from modelgrid.host.facts import Gpu, HostFacts, Vendor, version_numbers
 from modelgrid.host.facts_file import dump_facts, load_facts
-from modelgrid.host.probe import version_numbers
 
 WORD = st.from_regex(r"[a-z0-9-]{1,12}", fullmatch=True)
 FACTS = st.builds(
