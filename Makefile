@@ -32,10 +32,9 @@ lint: $(VENV)/.test
 goldens: $(VENV)/.test
 	@$(BIN)/pytest tests/test_goldens.py --update-goldens
 
-## make schemas       write schemas/ anew from the code
+## make schemas       write schemas/ and docs/errors.md anew from the code
 schemas: $(VENV)/.test
 	@$(BIN)/python scripts/schema
-	@$(BIN)/python -m tests.gateway.manifest_schema
 
 ## make bench         the benchmarks; they print ratios within one run
 bench: $(VENV)/.test

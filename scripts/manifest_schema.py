@@ -1,18 +1,14 @@
-"""The JSON schema of the manifest, made from its types. ``python -m tests.gateway.manifest_schema`` writes the file."""
+"""The JSON schema of the manifest, made from its types. `scripts/schema` writes the file."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from modelgrid.manifest import MANIFEST_VERSION, Manifest, Route, Upstream
-
-FILE = Path(__file__).parents[2] / "schemas" / "manifest.schema.json"
 
 
 def build() -> dict[str, Any]:
@@ -41,13 +37,5 @@ def build() -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    return json.dumps(build(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def _plain(described: str) -> str:
     return " ".join(described.split()).replace("``", "`")
-
-
-if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
