@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from typing import TYPE_CHECKING
@@ -264,15 +265,29 @@ def test_generations_are_listed_with_the_current_one(grid: Grid) -> None:
 
 
 def test_the_journal_has_no_error_of_ours(grid: Grid) -> None:
-    journal = grid.machine.journal(GATEWAY)
-    assert "Traceback" not in journal
-    failed = grid.machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
-    assert [line for line in failed.splitlines() if "modelgrid" in line] == []
-    warnings = grid.machine.run(
-        ["journalctl", "--boot", "--no-pager", "--quiet", "--priority=warning", "--output=cat", "--unit=modelgrid*"]
+    assert "Traceback" not in grid.machine.journal(GATEWAY)
+    failed = grid.machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout.split()
+    assert [word for word in failed if word.startswith("modelgrid")] == []
+    models = {CHAT, EMBED, "modelgrid-model-second.service"}
+    for unit in grid.units() - models:
+        assert warnings(grid, unit) == []
+    # engines log what they like at any priority; what systemd and podman say about their units is ours
+    for unit in models:
+        assert [line for line in warnings(grid, unit) if line["SYSLOG_IDENTIFIER"] == "systemd"] == []
+
+
+def warnings(grid: Grid, unit: str) -> list[dict[str, str]]:
+    """Return the lines of this boot about *unit*, or by it, that are warnings or worse."""
+    shown = grid.machine.run(
+        ["journalctl", "--boot", "--no-pager", "--quiet", "--priority=warning", "--output=json", f"--unit={unit}"]
     ).stdout
-    ours = [line for line in warnings.splitlines() if "modelgrid" in line and "conmon" not in line]
-    assert ours == []
+    lines = [json.loads(line) for line in shown.splitlines()]
+    # the machine's sandbox keeps conmon from what it would like to set; it says so, and goes on
+    return [
+        {name: line.get(name, "") for name in ("SYSLOG_IDENTIFIER", "MESSAGE")}
+        for line in lines
+        if line.get("SYSLOG_IDENTIFIER") != "conmon"
+    ]
 
 
 def test_destroy_leaves_no_unit_no_file_no_user_and_keeps_the_weights(applied: Grid) -> None:
