@@ -1,11 +1,13 @@
-"""Hosts that cannot do it: one sentence that says what to do, exit code 3, and nothing written."""
+"""Hosts that lack something: one sentence that says what to do, exit code 3 and nothing written; or what works yet."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.machine.grid import ANSWERS, CHAT, GATEWAY
 from tests.machine.layers import MODEL, ready_layers
 from tests.machine.machine import Machine
 from tests.machine.ready import install_modelgrid, remove_packages
@@ -21,6 +23,19 @@ version: 1
 models:
   gemma: {{engine: llamacpp, source: {MODEL}}}
 """
+NATIVE = f"""\
+version: 1
+models:
+  gemma:
+    engine: llamacpp
+    runtime: native
+    source: {MODEL}
+    context: 1024
+    args:
+{ANSWERS}"""
+QUESTION = json.dumps(
+    {"model": "gemma", "max_tokens": 24, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+)
 
 
 def refusal(machine: Machine) -> str:
@@ -53,6 +68,18 @@ def test_a_podman_without_quadlets_is_named_with_the_version_that_is_needed(old_
     said = refusal(old_debian)
     assert "4.3.1" in said
     assert "5.3" in said
+
+
+def test_a_host_with_an_old_podman_serves_a_model_as_a_program(old_debian: Machine) -> None:
+    old_debian.write(FILE, NATIVE)
+    old_debian.run(["modelgrid", "apply", FILE], timeout=300)
+    states = old_debian.run(["systemctl", "is-active", CHAT, GATEWAY, "modelgrid.target"], check=False).stdout.split()
+    assert states == ["active"] * 3
+    headers = ["--header", "content-type: application/json"]
+    url = "http://127.0.0.1:8080/v1/chat/completions"
+    answer = json.loads(old_debian.run(["curl", "-sS", *headers, "--data", QUESTION, url], timeout=120).stdout)
+    assert "Paris" in answer["choices"][0]["message"]["content"]
+    assert old_debian.run(["modelgrid", "plan", FILE], check=False).returncode == 0
 
 
 def test_a_host_without_podman_is_told_to_install_it(off_machine: Machine) -> None:
