@@ -37,7 +37,9 @@
           nativeCheckInputs = with pkgs.python3Packages; [
             pytestCheckHook
             hypothesis
+            jsonschema
             openai
+            pytest-xdist
           ];
           disabledTestMarks = [ "tools" "machine" "local" ];
           meta.mainProgram = "modelgrid";
@@ -48,7 +50,7 @@
       devShells = each (pkgs: {
         default = pkgs.mkShell {
           inputsFrom = [ self.packages.${pkgs.system}.modelgrid ];
-          packages = with pkgs; [ ruff mypy shellcheck ];
+          packages = with pkgs; [ ruff mypy shellcheck python3Packages.build python3Packages.import-linter ];
         };
       });
 
