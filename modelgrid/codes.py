@@ -219,8 +219,9 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "MG3016": Code(
         "an API key opens no model",
-        "A pattern under a key's `models` matches no name and no alias of a model.",
-        "Correct the pattern, or remove it.",
+        "A pattern under a key's `models` matches the name of no model. Aliases do not count: a key opens a model under"
+        " all its names, and is matched with the first of them.",
+        "Write the model's name, the key under `models`, or a pattern that matches it; or remove the pattern.",
         warning=True,
     ),
     "MG3017": Code(

@@ -22,6 +22,8 @@ _HIGHEST_PORT: Final = 65535
 _PORT_DIGITS: Final = len(str(_HIGHEST_PORT))
 #: Patterns that are compared with every name. More than these only a machine writes.
 _MOST_PATTERNS: Final = 200
+#: Models that one hint names.
+_MOST_MODELS: Final = 5
 _SUBNET_SIZES: Final = range(16, 25)
 
 
@@ -240,7 +242,8 @@ def check_use(config: Config) -> Iterator[Fault]:
                 at_key=True,
                 warning=True,
             )
-    names = {*config.models, *(alias for model in config.models.values() for alias in model.aliases)}
+    # the gateway matches a pattern with the name of the model that an alias stands for, never with the alias
+    names = config.models.keys()
     matching: dict[str, bool] = dict.fromkeys(names, True)
     for index, key in enumerate(config.gateway.keys):
         for place, pattern in enumerate(key.models):
@@ -251,6 +254,17 @@ def check_use(config: Config) -> Iterator[Fault]:
                     code="MG3016",
                     message=f'"{pattern}" matches no model',
                     path=("gateway", "keys", index, "models", place),
-                    hint=suggestion(pattern, names),
+                    hint=_behind_aliases(config, pattern) or suggestion(pattern, names),
                     warning=True,
                 )
+
+
+def _behind_aliases(config: Config, pattern: str) -> str | None:
+    """Return the hint that names the models whose aliases *pattern* matches; none where it matches no alias."""
+    models = [
+        name for name, model in config.models.items() if any(fnmatchcase(alias, pattern) for alias in model.aliases)
+    ]
+    if not models:
+        return None
+    shown = [f'"{name}"' for name in models[:_MOST_MODELS]]
+    return f"keys go by the names of models, not by aliases: write {' and '.join(shown)}"

@@ -86,7 +86,7 @@ class Key(_Section):
     sha256: Annotated[str, StringConstraints(strict=True, pattern=SHA256_FORM)]
     """SHA-256 of the key, 64 hex digits."""
     models: list[Text] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Models that the key may ask for; `*` and `?` stand for any characters."""
+    """Names of models, not aliases, that the key may ask for; `*` and `?` stand for any characters."""
 
 
 class Gateway(_Section):

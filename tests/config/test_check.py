@@ -261,7 +261,7 @@ def test_faults_of_merged_keys_are_shown_where_they_are_written() -> None:
                 f"gateway: {{keys: [{{name: a, sha256: {HASH}, models: [qwen, 'b*', x]}}]}}\n"
                 "models: {bge: {engine: vllm, aliases: [x]}}"
             ),
-            [("MG3016", 2, 111)],
+            [("MG3016", 2, 111), ("MG3016", 2, 123)],
         ),
     ],
 )
@@ -271,6 +271,15 @@ def test_what_has_no_effect_is_a_warning(text: str, expected: list[tuple[str, in
     assert config is not None
     assert places(report) == expected
     assert {item.severity for item in report} == {Severity.WARNING}
+
+
+def test_a_pattern_that_matches_an_alias_opens_no_model_and_the_hint_names_the_model() -> None:
+    keys = f"gateway: {{keys: [{{name: a, sha256: {HASH}, models: [gpt-4o]}}]}}"
+    _, report = check_text(f"version: 1\n{keys}\nmodels: {{qwen: {{engine: vllm, aliases: [gpt-4o]}}}}\n")
+    (warning,) = report
+
+    assert warning.code == "MG3016"
+    assert 'write "qwen"' in (warning.hint or "")
 
 
 @pytest.mark.parametrize("source", ["w/x.gguf", "./w", "/abs/x.gguf", ".", "hf://a/b", "package://c", "llama3:8b"])
