@@ -1,10 +1,37 @@
-"""Whether a TCP port can be listened at."""
+"""Addresses with a TCP port: how they are written, how they are reached, whether one can be listened at."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import sys
+from ipaddress import IPv6Address, ip_address
+
+_PORT_DIGITS = 5
+_HIGHEST_PORT = 65535
+
+#: What listens at every address is asked at the loopback of its kind.
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  recognised, not listened at
+
+
+def split_address(text: str) -> tuple[str, int] | None:
+    """Return the IP address and the port of ``127.0.0.1:8080`` or ``[::1]:8080``; none for any other form."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    # int() reads more than digits, and ip_address a zone that no unit file carries
+    if isinstance(address, IPv6Address) is not bracketed or "%" in host or not (port.isascii() and port.isdigit()):
+        return None
+    return (host, int(port)) if len(port) <= _PORT_DIGITS and 1 <= int(port) <= _HIGHEST_PORT else None
+
+
+def reachable(host: str) -> str:
+    """Return the address at which this host reaches what listens at *host*."""
+    return _LOOPBACKS.get(host, host)
 
 
 def refusal(host: str, port: int) -> str:

@@ -15,6 +15,7 @@ from modelgrid.apply.layout import Layout
 from modelgrid.apply.process import HostProcesses
 from modelgrid.apply.systemd import PystemdManager
 from modelgrid.errors import HostError
+from modelgrid.ports import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,7 @@ def manifest_in_use(listen: Endpoint) -> str | None:
     """
     from http.client import HTTPConnection, HTTPException  # noqa: PLC0415  only where a gateway is asked
 
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound to
-    connection = HTTPConnection(everywhere.get(listen.host, listen.host), listen.port, timeout=_GATEWAY_ANSWER)
+    connection = HTTPConnection(reachable(listen.host), listen.port, timeout=_GATEWAY_ANSWER)
     try:
         connection.request("GET", "/ready")
         answer = json.loads(connection.getresponse().read(1 << 20))

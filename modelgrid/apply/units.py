@@ -14,6 +14,7 @@ from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
 from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit
 from modelgrid.ir import Endpoint
+from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -116,9 +117,8 @@ def gateway_listen(units: Mapping[str, Unit]) -> Endpoint | None:
     except ValueError:
         return None
     for option, value in pairwise(words):
-        host, colon, port = value.rpartition(":")
-        if option == "--listen" and colon and port.isdecimal():
-            return Endpoint(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+        if option == "--listen" and (address := split_address(value)) is not None:
+            return Endpoint(host=address[0], port=address[1])
     return None
 
 

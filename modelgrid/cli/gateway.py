@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.cli.output import note, result, result_json
 from modelgrid.errors import UsageError
+from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     import argparse
@@ -16,17 +17,15 @@ def run_gateway(options: argparse.Namespace) -> int:
     """Serve a manifest until SIGTERM or Ctrl-C."""
     from modelgrid.gateway.serve import serve  # noqa: PLC0415  no other command serves
 
-    host, port = _host_and_port(options.listen)
+    address = split_address(options.listen)
+    if address is None:
+        raise UsageError(
+            f"--listen {options.listen} is no IP address with a port", hint="write it like 127.0.0.1:8080 or [::1]:8080"
+        )
+    host, port = address
     keys = Path(options.keys) if options.keys else None
     serve(manifest=Path(options.manifest), keys=keys, host=host, port=port)
     return 0
-
-
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit():
-        raise UsageError(f"--listen {text} is not HOST:PORT", hint="write it like 127.0.0.1:8080 or [::1]:8080")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def run_key_new(options: argparse.Namespace) -> int:

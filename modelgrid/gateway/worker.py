@@ -17,6 +17,7 @@ from modelgrid.gateway.notify import notify
 from modelgrid.gateway.proxy import BODY_PATIENCE
 from modelgrid.gateway.reload import INTERVAL, State
 from modelgrid.gateway.upstream import Timeouts, UpstreamClient
+from modelgrid.ports import reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,7 +136,7 @@ async def _take_signals(starting: set[asyncio.Task[Any]]) -> None:
 
 async def _announce(settings: Settings, state: State) -> None:
     """Tell systemd as soon as there is a manifest and the port answers: Granian listens after the start-up."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  compared, not bound
+    host = reachable(settings.host)
     while True:
         await asyncio.sleep(_POLL)
         if state.table is None:

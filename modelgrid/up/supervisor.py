@@ -55,7 +55,6 @@ _WATCH_INTERVAL = 0.2
 _HEARTBEAT = 5.0
 #: A connection breaks before the process that held it has ended.
 _AFTERMATH = 0.5
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  recognised, not listened at
 
 
 def run_up(
@@ -193,7 +192,7 @@ class _Run:
         words = ("-m", "modelgrid", "gateway", "--manifest", manifest, "--keys", keys, "--listen", str(listen))
         child = self._children.start(_GATEWAY, (deployment.gateway.python, *words), log="gateway.log")
         self._report(Starting(server=_GATEWAY))
-        url = f"http://{Endpoint(host=_WILDCARDS.get(listen.host, listen.host), port=listen.port)}"
+        url = f"http://{Endpoint(host=ports.reachable(listen.host), port=listen.port)}"
         self._until_ready(child, f"{url}/ready", _GATEWAY_TIMEOUT)
         self._report(Ready(server=_GATEWAY, seconds=child.age))
         return url
