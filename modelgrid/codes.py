@@ -172,11 +172,12 @@ CODES: Final[Mapping[str, Code]] = {
     "MG3007": Code(
         "a model has no source",
         "The engine serves weights that the configuration must name.",
-        "Add `source`: a path, `hf://ORG/NAME` or `package://NAME`.",
+        "Add `source` in a form that the engine takes: the hint names them.",
     ),
     "MG3008": Code(
         "a file is missing",
-        "`source` names a file or folder of this host that does not exist. Relative paths start at the configuration.",
+        "`source` names a file or folder of this host that does not exist, or one of several GGUF files that belong"
+        " together is missing. Relative paths start at the configuration.",
         "Correct the path, or put the file there.",
     ),
     "MG3009": Code(
@@ -234,6 +235,11 @@ CODES: Final[Mapping[str, Code]] = {
         "a source is malformed",
         "`source` has a scheme that ModelGrid does not know, or not the form that its scheme has.",
         "Write a path, `hf://ORG/NAME`, `package://NAME`, or the engine's own name of the model.",
+    ),
+    "MG3019": Code(
+        "the engine does not serve this",
+        "The engine does not take such a source, or does not serve the task.",
+        "Choose another engine, or a source in a form that it takes: the hint names them.",
     ),
     "MG4001": Code(
         "a model does not fit",

@@ -12,11 +12,13 @@ from modelgrid.config.validation import salvage, validate
 from modelgrid.diagnostics import Report
 from modelgrid.errors import ConfigError
 from modelgrid.models.sources import SourceKind, parse_source
+from modelgrid.models.splits import split_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
+    from modelgrid.config.fit import Abilities
     from modelgrid.config.load import Document
     from modelgrid.config.schema import Config
     from modelgrid.diagnostics import Diagnostic
@@ -31,7 +33,7 @@ def check(
     engines: Iterable[str],
     base: Path | None = None,
     exists: Callable[[Path], bool] | None = None,
-    need_source: Collection[str] = (),
+    abilities: Callable[[str], Abilities | None] | None = None,
 ) -> tuple[Config | None, Report]:
     """Return the Config of *document*, none when the report has an error, and the report of all faults and warnings.
 
@@ -42,7 +44,7 @@ def check(
         engines: names of the built-in engines.
         base: folder that relative paths of the file start from.
         exists: tells whether a file of the host exists; left out, no file is looked for, as for another host.
-        need_source: those of *engines* that cannot do without a ``source``.
+        abilities: what a built-in engine can serve, by its name; left out, sources and tasks are taken as they are.
     """
     builtin = frozenset(engines)
     config, faults = validate(document.data)
@@ -65,7 +67,8 @@ def check(
         # these ask for what is not there: a part that was left out as faulty would make them lie
         found = chain(
             found,
-            rules.check_engine_needs(config, builtin=builtin, need_source=need_source),
+            rules.check_fit(config, abilities=abilities) if abilities is not None else (),
+            rules.check_engine_needs(config, builtin=builtin),
             rules.check_use(config),
         )
     faults += tuple(islice(found, MAX_FAULTS))
@@ -109,8 +112,10 @@ def _check_sources(config: Config, *, base: Path | None, exists: Callable[[Path]
             continue
         if source.kind is SourceKind.PATH and base is not None and exists is not None:
             file = base / source.value
-            if not _exists(file, exists):
-                yield Fault(code="MG3008", message=f"{file} does not exist", path=path, hint="correct the path")
+            for part in split_names(file.name):
+                needed = file if part == file.name else file.with_name(part)
+                if not _exists(needed, exists):
+                    yield Fault(code="MG3008", message=f"{needed} does not exist", path=path, hint="correct the path")
 
 
 def _exists(file: Path, exists: Callable[[Path], bool]) -> bool:

@@ -7,11 +7,14 @@ from ipaddress import IPv4Network, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from modelgrid.config.faults import Fault, closest, suggestion
+from modelgrid.config.fit import misfits, source_of
 from modelgrid.config.schema import Runtime
+from modelgrid.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from modelgrid.config.fit import Abilities
     from modelgrid.config.schema import Config, Engine, Model
     from modelgrid.diagnostics import Path
 
@@ -61,18 +64,26 @@ def check_engines(config: Config, *, builtin: Collection[str], declared: Collect
             yield Fault(code="MG3001", message=message, path=("models", name, "engine"), hint=hint)
 
 
-def check_engine_needs(config: Config, *, builtin: Collection[str], need_source: Collection[str]) -> Iterator[Fault]:
-    """Every model's engine has what it takes: something to run, and a source where it needs one."""
+def check_fit(config: Config, *, abilities: Callable[[str], Abilities | None]) -> Iterator[Fault]:
+    """Every model's engine takes its source and serves its task. *abilities*: those of a built-in engine by name."""
+    for name, model in config.models.items():
+        engine = abilities(model.engine)
+        if engine is None:
+            continue
+        try:
+            source = source_of(name, model, engine)
+        except ConfigError:
+            continue  # reported as what it is
+        for misfit in misfits(model, source, engine):
+            path = ("models", name, misfit.field)
+            yield Fault(code=misfit.code, message=misfit.message, path=path, hint=misfit.hint)
+
+
+def check_engine_needs(config: Config, *, builtin: Collection[str]) -> Iterator[Fault]:
+    """Every model's engine has something to run."""
     own = (set(config.engines) - set(builtin)) | {CUSTOM}
     for name, model in config.models.items():
         engine = config.engines.get(model.engine)
-        if model.source is None and model.engine in need_source:
-            yield Fault(
-                code="MG3007",
-                message=f"{model.engine} needs a source",
-                path=("models", name, "source"),
-                hint="give a path, hf://ORG/NAME or package://NAME",
-            )
         if model.engine not in own:
             continue
         if model.runtime is Runtime.PODMAN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003  cattrs evaluates the annotations
 from dataclasses import dataclass, field
 
-from modelgrid.engines.names import CATALOGUE, builtin_names
+from modelgrid.engines.names import builtin_names, read_entry
 
 #: The engine that those declared in the configuration start from.
 CUSTOM = "custom"
@@ -93,13 +93,10 @@ def builtin_engines() -> dict[str, Engine]:
 
     A file that does not fit :class:`Engine` is a fault of ours and raises as it is; a test reads them all.
     """
-    import yaml  # noqa: PLC0415  names alone are enough for `check`
     from cattrs import Converter  # noqa: PLC0415  the import costs 50 ms
 
     converter = Converter(forbid_extra_keys=True)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     engines = {}
     for name in builtin_names():
-        data = yaml.load((CATALOGUE / f"{name}.yaml").read_text(encoding="utf-8"), loader)  # noqa: S506  safe loader
-        engines[name] = converter.structure({"name": name, **data}, Engine)
+        engines[name] = converter.structure({"name": name, **read_entry(name)}, Engine)
     return engines

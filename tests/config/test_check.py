@@ -7,6 +7,7 @@ import pytest
 from modelgrid.config.check import check
 from modelgrid.config.load import load
 from modelgrid.diagnostics import Severity
+from modelgrid.engines.names import BuiltinAbilities, builtin_abilities
 from tests.config.reading import ENGINES, FILE, check_text, places
 
 HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
@@ -309,10 +310,43 @@ def test_a_file_that_cannot_be_seen_is_not_missing(error: OSError, codes: list[s
 
 
 def test_a_source_is_asked_for_where_the_engine_needs_one() -> None:
-    text = "version: 1\nmodels:\n  a: {engine: vllm}\n  b: {engine: ollama}\n"
-    _, report = check_text(text, need_source={"vllm"})
+    text = "version: 1\nmodels:\n  a: {engine: vllm}\n  b: {engine: ollama}\n  c: {engine: llamacpp}\n"
+    _, report = check_text(text, abilities=builtin_abilities)
 
-    assert places(report) == [("MG3007", 3, 3)]
+    assert places(report) == [("MG3007", 3, 3), ("MG3007", 5, 3)]
+    assert [item.hint for item in report] == ["give a path or hf://ORG/NAME", "give a path or package://NAME"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "source", "codes"),
+    [
+        ("vllm", "package://x", ["MG3019"]),
+        ("vllm", "qwen", ["MG3019"]),
+        ("vllm", "hf://a/b", []),
+        ("ollama", "./x.gguf", ["MG3019"]),
+        ("llamacpp", "hf://a/b", ["MG3019"]),
+        ("llamacpp", "hf://a", ["MG3018"]),
+    ],
+)
+def test_a_source_that_the_engine_does_not_take_is_a_fault(engine: str, source: str, codes: list[str]) -> None:
+    text = f"version: 1\nmodels: {{a: {{engine: {engine}, source: '{source}'}}}}\n"
+    _, report = check_text(text, abilities=builtin_abilities)
+
+    assert [item.code for item in report] == codes
+
+
+def test_a_task_that_the_engine_does_not_serve_is_a_fault() -> None:
+    text = "version: 1\nmodels:\n  a: {engine: vllm, task: embed, source: hf://a/b}\n"
+    _, report = check_text(text, abilities=lambda _: BuiltinAbilities(("repository",), ("generate",)))
+
+    assert places(report) == [("MG3019", 3, 27)]
+
+
+def test_every_part_of_split_weights_is_looked_for() -> None:
+    text = "version: 1\nmodels: {a: {engine: llamacpp, source: /w/b-00001-of-00003.gguf}}\n"
+    _, report = check_text(text, base=Path("/grid"), exists=lambda path: not path.name.startswith("b-00002"))
+
+    assert [item.message for item in report] == [f"{Path('/w/b-00002-of-00003.gguf')} does not exist"]
 
 
 def test_a_file_with_very_many_faults_is_reported_in_part() -> None:

@@ -26,8 +26,9 @@ SCRIPT = """
 import sys
 from modelgrid.config.load import load
 from modelgrid.config.check import check
+from modelgrid.engines.names import builtin_abilities
 document = load("version: 1\\nmodels: {a: {engine: vllm, source: ./w}}\\n", file="x")
-config, report = check(document, engines=["vllm"])
+config, report = check(document, engines=["vllm"], abilities=builtin_abilities)
 assert config is not None and not report
 print(*sorted(name for name in sys.modules if not name.startswith("encodings")))
 """
