@@ -45,11 +45,3 @@ def test_commands_are_understood(document: str, line: str) -> None:
 def test_links_lead_somewhere(document: str, target: str) -> None:
     folder = ROOT / "docs" if (ROOT / "docs" / document).exists() else ROOT
     assert (folder / target).exists()
-
-
-def test_the_readme_names_every_command() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    parser = build_parser()
-    (commands,) = (action for action in parser._actions if isinstance(action.choices, dict))
-    assert commands.choices is not None
-    assert [name for name in commands.choices if not re.search(rf"\b{name}\b", readme)] == []

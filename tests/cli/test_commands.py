@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from modelgrid.cli import main
-from modelgrid.cli.parser import build_parser
 
 ROOT = Path(__file__).parent.parent.parent
 FACTS = str(ROOT / "examples/hosts/cpu01.yaml")
@@ -226,13 +225,6 @@ def test_a_closed_pipe_ends_quietly() -> None:
         f"{sys.executable} -m modelgrid schema | head -n 1", shell=True, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-
-
-def test_the_commands_are_those_that_the_readme_promises() -> None:
-    (commands,) = (action for action in build_parser()._actions if isinstance(action.choices, dict))
-    assert isinstance(commands.choices, dict)
-    host = {"plan", "apply", "rollback", "generations", "status", "destroy", "service", "container", "gpu", "facts"}
-    assert host | {"check", "compile", "up", "gateway", "schema", "key", "config"} <= set(commands.choices)
 
 
 def test_a_key_has_a_name_that_the_file_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
