@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,23 @@ def test_nix_understands_the_flake() -> None:
     assert parsed.returncode == 0, parsed.stderr
 
 
-def test_the_changelog_has_the_version_or_an_unreleased_part() -> None:
+def test_the_flake_has_every_package_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = {
+        re.split(r"[^\w.-]", item)[0].lower() for item in (*project["dependencies"], *extras["apply"], *extras["dev"])
+    }
+    # nixpkgs brings pytest with its hook; stubs serve mypy alone, which the flake does not run
+    wanted = {name for name in wanted if name != "pytest" and not name.startswith("types-")}
+    words = set(re.findall(r"[\w-]+", (ROOT / "flake.nix").read_text(encoding="utf-8")))
+    assert wanted - words == set()
+
+
+def test_the_changelog_has_entries_for_what_is_not_released_or_for_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{__version__}]" in changelog or "## [Unreleased]" in changelog
+    parts = re.split(r"^## \[(.+?)\].*$", changelog, flags=re.MULTILINE)[1:]
+    newest, text = parts[0], parts[1]
+    assert newest in {"Unreleased", __version__}
+    assert re.search(r"^- \S", text, re.MULTILINE)
+    if released := [name for name in parts[::2] if name != "Unreleased"]:
+        assert released[0] == __version__
