@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import ApplyError, UnitFailure
 from modelgrid.apply.files import locked, make_folder, remove_name, replace_link
-from modelgrid.apply.layout import TARGET
 from modelgrid.apply.observe import current_tree
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import Role, Unit, units_of
+from modelgrid.emit.names import TARGET
+from modelgrid.emit.routing import MANIFEST
 from modelgrid.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _applied(host: Host) -> tuple[Artifact, ...]:
 
 
 def _aliases(tree: Sequence[Artifact]) -> Mapping[str, str]:
-    routing = next((item.content for item in tree if item.path == "routing.json"), "{}")
+    routing = next((item.content for item in tree if item.path == MANIFEST), "{}")
     routes = json.loads(routing).get("routes", [])
     return {alias: route["model"] for route in routes for alias in route["aliases"]}
 

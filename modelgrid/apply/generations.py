@@ -21,7 +21,7 @@ from modelgrid.apply.files import (
     walk,
     write_new,
 )
-from modelgrid.emit.artifact import QUADLETS, UNITS, Artifact
+from modelgrid.emit.artifact import QUADLETS, SUMS, UNITS, Artifact, checksums, read_checksums
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 #: How many generations stay when new ones come.
 KEEP = 10
 
-SUMS = "SHA256SUMS"
 INFO = "generation.json"
 GENERATION_VERSION = 1
 
@@ -155,8 +154,8 @@ class Generations:
         contents[INFO] = (self._info(number, parent, created), 0o644)
         for path, (content, mode) in sorted(contents.items()):
             write_new(self._files, folder / path, content, mode)
-        lines = (f"{_sha256(content)}  {path}\n" for path, (content, _) in sorted(contents.items()))
-        write_new(self._files, folder / SUMS, "".join(lines).encode(), 0o644)
+        sums = checksums({path: content for path, (content, _) in contents.items()})
+        write_new(self._files, folder / SUMS, sums.encode(), 0o644)
         for inner in sorted(folders | {folder}, reverse=True):
             sync_folder(self._files, inner)
         # rename(2) would replace an empty folder only, and a generation is never empty
@@ -203,8 +202,8 @@ class Generations:
             text = self._files.read(self._layout.generation(number) / SUMS).decode(errors="replace")
         except FileNotFoundError:
             return {}
-        pairs = (line.partition("  ") for line in text.splitlines())
-        return {path: digest for digest, _, path in pairs if path and ".." not in PurePosixPath(path).parts}
+        found = read_checksums(text)
+        return {path: digest for path, digest in found.items() if ".." not in PurePosixPath(path).parts}
 
     def _info(self, number: int, parent: int | None, created: datetime) -> bytes:
         return _json(

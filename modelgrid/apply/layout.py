@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-TARGET = "modelgrid.target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

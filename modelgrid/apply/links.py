@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.files import FileSystem, Kind, make_folder, replace_link, sync_folder
-from modelgrid.apply.layout import TARGET
 from modelgrid.apply.units import units_of
+from modelgrid.emit.names import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

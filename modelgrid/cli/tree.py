@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from modelgrid.emit.artifact import SUMS, checksums, read_checksums
 from modelgrid.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgrid.emit.artifact import Artifact
-
-#: Marks a folder as written by ``compile``; the form is that of sha256sum(1).
-SUMS = "SHA256SUMS"
 
 
 def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
@@ -27,9 +24,7 @@ def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
         HostError: it cannot be written.
     """
     contents = {artifact.path: (artifact.content.encode(), artifact.mode) for artifact in artifacts}
-    sums = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, (content, _) in sorted(contents.items())
-    )
+    sums = checksums({path: content for path, (content, _) in contents.items()})
     try:
         _clear(folder)
         for path, (content, mode) in {**contents, SUMS: (sums.encode(), 0o644)}.items():
@@ -43,7 +38,7 @@ def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier ``compile`` wrote to *folder*."""
+    """Remove what an earlier ``compile`` wrote to *folder*: the list of checksums says what that was."""
     if not folder.exists():
         return
     foreign = UsageError(
@@ -53,11 +48,12 @@ def _clear(folder: Path) -> None:
         raise foreign
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        written = read_checksums((folder / SUMS).read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError):
-        lines = []
-    ours = {SUMS, *(line.partition("  ")[2] for line in lines)}
-    if found - ours:
+        written = {}
+    if found - {SUMS, *written}:
         raise foreign
     for path in found:
         (folder / path).unlink()
+    for inner in sorted(folder.rglob("*"), reverse=True):
+        inner.rmdir()
