@@ -61,11 +61,6 @@ class HostFacts:
         """Return the absolute path of program *name* on the host, or none where it lacks it."""
         return dict(self.programs).get(name)
 
-    @property
-    def vendor(self) -> Vendor:
-        """The vendor of the first GPU, which decides the images of engines; CPU where there is none."""
-        return self.gpus[0].vendor if self.gpus else Vendor.CPU
-
 
 def version_numbers(text: str) -> tuple[int, ...] | None:
     """Return the first dotted number of *text*, ``podman version 5.4.2`` as ``(5, 4, 2)``; none without one."""
