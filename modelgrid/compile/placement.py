@@ -1,11 +1,13 @@
 """Which model gets which GPUs, so that what all of them claim fits.
 
 Every model is taken as always loaded. Pinned models are placed first, then those with the largest claims;
-each free model takes the lowest GPUs that have room, so that the result follows from the input alone.
+each free model takes the lowest GPUs that have room, and one of unknown size those where most is left, of these
+those with the fewest models. So the result follows from the input alone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,7 +65,7 @@ def place(requests: Iterable[GpuRequest], gpus: tuple[Gpu, ...]) -> Placement:
     claims: dict[str, tuple[GpuClaim, ...]] = {}
     faults: list[PlacementFault] = []
     for request in sorted(requests, key=lambda item: (not item.pins, -item.share, item.model)):
-        chosen = _pinned(request, gpus) if request.pins else _roomiest(request, gpus, free)
+        chosen = _pinned(request, gpus) if request.pins else _free(request, gpus, free, claims)
         if isinstance(chosen, PlacementFault):
             faults.append(chosen)
             continue
@@ -93,7 +95,12 @@ def _pinned(request: GpuRequest, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...] | Pla
     return chosen
 
 
-def _roomiest(request: GpuRequest, gpus: tuple[Gpu, ...], free: Mapping[str, int]) -> tuple[Gpu, ...] | PlacementFault:
+def _free(
+    request: GpuRequest,
+    gpus: tuple[Gpu, ...],
+    free: Mapping[str, int],
+    claims: Mapping[str, tuple[GpuClaim, ...]],
+) -> tuple[Gpu, ...] | PlacementFault:
     if request.count > len(gpus):
         return PlacementFault(
             model=request.model,
@@ -102,8 +109,9 @@ def _roomiest(request: GpuRequest, gpus: tuple[Gpu, ...], free: Mapping[str, int
         )
     with_room = [gpu for gpu in gpus if free[gpu.uuid] >= request.share]
     if request.memory is None:
-        # its size is not known: it goes where most is left
-        with_room.sort(key=lambda gpu: (-free[gpu.uuid], gpu.index))
+        # its size is not known: it goes where most is left, and where the fewest others of unknown size may be
+        models = Counter(claim.uuid for of in claims.values() for claim in of)
+        with_room.sort(key=lambda gpu: (-free[gpu.uuid], models[gpu.uuid], gpu.index))
     chosen = (with_room + [gpu for gpu in gpus if gpu not in with_room])[: request.count]
     return tuple(sorted(chosen, key=lambda gpu: gpu.index))
 

@@ -66,6 +66,17 @@ def test_pins_come_before_free_models() -> None:
     assert placement.claims["free"][0].uuid == "GPU-1"
 
 
+def test_models_of_unknown_size_spread_over_the_gpus() -> None:
+    placement = place([request(name, None) for name in "abcd"], gpus(48, 48))
+    used = {name: claims[0].uuid for name, claims in placement.claims.items()}
+    assert used == {"a": "GPU-0", "b": "GPU-1", "c": "GPU-0", "d": "GPU-1"}
+
+
+def test_a_model_of_unknown_size_goes_where_most_is_left() -> None:
+    placement = place([request("known", 8), request("a", None), request("b", None)], gpus(48, 48))
+    assert [placement.claims[name][0].uuid for name in ("known", "a", "b")] == ["GPU-0", "GPU-1", "GPU-1"]
+
+
 def test_what_does_not_fit_is_named_with_numbers() -> None:
     (fault,) = place([request("big", 30), request("small", 20)], gpus(40)).faults
     assert fault.message == "small needs 20GiB and does not fit: GPU 0 has 40GiB, taken by big 30GiB"
