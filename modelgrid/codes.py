@@ -263,18 +263,25 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "MG4005": Code(
         "the host lacks a program or runtime",
-        "The model needs a program, podman or systemd that the target host does not have.",
+        "The model needs a program or podman, and the target host does not have it.",
         "Install it there, or choose another `runtime`.",
     ),
     "MG4006": Code(
-        "the engine cannot do this",
-        "The engine has no image for the host's GPU, does not serve the task, or does not take such a source.",
-        "Choose another engine, task or source, or set an image.",
+        "the host cannot do this with the engine",
+        "The engine has no image for the host's GPU, the GPU cannot be given to a container, or `egress: false` is asked"
+        " of units of a user, which cannot close a server off.",
+        "Set an image or choose another engine; leave `egress` out, or use the system's units, without `--user`.",
     ),
     "MG4007": Code(
-        "a port has no effect",
-        "The container is on the internal network, where it is reached at an address of its own.",
-        "Leave `port` out, or set `egress: true`.",
+        "a field has no effect",
+        "The engine has no option for the field, or the runtime does not use it: a container on the internal network has"
+        " no port of the host, a program has no image, a container no program of the host.",
+        "Leave the field out, or follow the hint.",
         warning=True,
+    ),
+    "MG4008": Code(
+        "a relative source is for another host",
+        "The target is another host, and `source` is relative to a configuration that is not there.",
+        "Write the absolute path that the weights have on the target.",
     ),
 }

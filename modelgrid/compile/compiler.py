@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_ports
 from modelgrid.compile.engines import resolve_engines
+from modelgrid.compile.ignored import ignored_fields
 from modelgrid.compile.names import slug
 from modelgrid.compile.placement import GpuRequest, Placement, place
-from modelgrid.compile.servers import Place, ServerError, Wanted, build_server, wanted
+from modelgrid.compile.servers import Place, ServerError, Target, Wanted, build_server, wanted
 from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
 from modelgrid.ir import (
     ApiKey,
@@ -21,7 +23,6 @@ from modelgrid.ir import (
     ModelService,
     Network,
     Origin,
-    Scope,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from modelgrid.config.schema import Config
     from modelgrid.engines.builtin import Engine
     from modelgrid.host.facts import HostFacts
+    from modelgrid.ir import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class Context:
         cache: folder where weights that a Python package carries are unpacked, absolute.
         state_root: folder below which native servers keep state, absolute; /var/lib for the system.
         locate: the place in the text of a path of the configuration.
+        foreign: whether the facts are of another host, where *base* does not exist: sources must be absolute.
     """
 
     facts: HostFacts
@@ -54,6 +57,7 @@ class Context:
     cache: PurePath
     state_root: PurePath
     locate: Callable[[Path], Location | None]
+    foreign: bool = False
 
 
 def compile_config(config: Config, context: Context) -> tuple[Deployment | None, Report]:
@@ -63,6 +67,7 @@ def compile_config(config: Config, context: Context) -> tuple[Deployment | None,
     """
     run = _Compiler(config, context)
     wants = run.pair()
+    run.warn(wants)
     placement = run.place(wants)
     endpoints = run.address(wants)
     models = run.build(wants, placement, endpoints)
@@ -83,6 +88,7 @@ class _Compiler:
     def pair(self) -> dict[str, Wanted]:
         """Pair each model with its engine, in the order of the file."""
         engines = resolve_engines(self.context.engines, self.config.engines)
+        target = Target(facts=self.context.facts, scope=self.context.scope, foreign=self.context.foreign)
         wants: dict[str, Wanted] = {}
         by_slug: dict[str, str] = {}
         for name, model in self.config.models.items():
@@ -96,11 +102,16 @@ class _Compiler:
                     slug(name),
                     model,
                     engines[model.engine],
-                    isolable=self.context.scope is Scope.SYSTEM,
+                    target,
                 )
             except ServerError as fault:
                 self._server_fault(name, fault)
         return wants
+
+    def warn(self, wants: Mapping[str, Wanted]) -> None:
+        """Warn of every field that its engine or runtime ignores."""
+        for item in ignored_fields(self.config, wants):
+            self._fault("MG4007", item.message, item.path, hint=item.hint, severity=Severity.WARNING)
 
     def place(self, wants: Mapping[str, Wanted]) -> Placement:
         """Give the models their GPUs."""
@@ -125,16 +136,9 @@ class _Compiler:
     def address(self, wants: Mapping[str, Wanted]) -> Mapping[str, Endpoint]:
         """Say where each server is reached: at an address of its own, or at a port of the loopback."""
         isolated = [name for name, want in wants.items() if want.isolated]
-        explicit = {name: want.model.port for name, want in wants.items() if want.model.port is not None}
-        for name in isolated:
-            if explicit.pop(name, None) is not None:
-                self._fault(
-                    "MG4007",
-                    f"port has no effect: the container of {name} is reached at an address of its own",
-                    ("models", name, "port"),
-                    hint="leave it out, or set egress: true",
-                    severity=Severity.WARNING,
-                )
+        explicit = {
+            name: want.model.port for name, want in wants.items() if want.model.port is not None and not want.isolated
+        }
         free = [name for name, want in wants.items() if not want.isolated and name not in explicit]
         taken = {*explicit.values(), parse_listen(self.config.gateway.listen).port}
         try:
@@ -192,7 +196,7 @@ class _Compiler:
                 gpus=tuple(by_uuid[claim.uuid] for claim in claims),
                 claim=claims[0].memory if claims else 0,
                 facts=context.facts,
-                base=context.base,
+                base=PurePosixPath("/") if context.foreign else context.base,
                 cache=context.cache,
                 state=context.state_root / "modelgrid" / want.slug,
             ),
@@ -202,7 +206,7 @@ class _Compiler:
             slug=want.slug,
             engine=engine.name,
             aliases=tuple(sorted(model.aliases)),
-            upstream_model=want.upstream_model,
+            upstream_model=server.upstream_model,
             launch=server.launch,
             endpoint=endpoint,
             health=Health(path=engine.health.path, start_timeout=model.start_timeout),

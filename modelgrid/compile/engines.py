@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from modelgrid.config import schema
 
-_PLACEHOLDER = re.compile(r"\{(model|source|host|port|state|slug|value)\}")
+_PLACEHOLDER = re.compile(r"\{(model|source|host|port|state|program|slug|value)\}")
 
 
 def resolve_engines(builtin: Mapping[str, Engine], declared: Mapping[str, schema.Engine]) -> dict[str, Engine]:
@@ -41,12 +41,20 @@ def _changed(engine: Engine, change: schema.Engine) -> Engine:
     if change.env:
         changed = replace(changed, environment={**changed.environment, **change.env})
     if change.health is not None:
-        # a path of the user's makes the built-in command wrong: it asks for the old path
-        changed = replace(changed, health=HealthData(path=change.health.path, command=change.health.command or ""))
+        changed = replace(changed, health=_health(changed.health, change.health))
+    if change.upstream_model is not None:
+        changed = replace(changed, upstream_model=change.upstream_model)
     if change.apis is not None:
         tasks = {name: TaskData(command=task.command, apis=tuple(change.apis)) for name, task in changed.tasks.items()}
         changed = replace(changed, tasks=tasks)
     return changed
+
+
+def _health(health: HealthData, change: schema.Health) -> HealthData:
+    path = change.path or health.path
+    # a path of the user's makes the built-in command wrong: it asks for the old path
+    command = health.command if change.path is None else ""
+    return HealthData(path=path, command=change.command or command)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from modelgrid.compile.engines import extra_arguments, fill, fill_all
+from modelgrid.config.fit import misfits, source_of
 from modelgrid.config.schema import Runtime
 from modelgrid.engines.builtin import Words
 from modelgrid.errors import ConfigError
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
-from modelgrid.ir import Container, Isolated, Mount, Process, Published, Volume
-from modelgrid.models.sources import SourceKind, package_path, parse_source
+from modelgrid.ir import Container, Isolated, Mount, Process, Published, Scope, Volume
+from modelgrid.models.sources import SourceKind, package_path
+from modelgrid.models.splits import split_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +47,15 @@ class ServerError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The host of *facts*. *foreign*: it is, or may be, another than the one that compiles."""
+
+    facts: HostFacts
+    scope: Scope
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A model with its engine and source, before it has a place.
 
@@ -61,38 +72,48 @@ class Wanted:
     fetches: bool
     isolated: bool
 
-    @property
-    def upstream_model(self) -> str:
-        """What the engine calls the model: its own name where it has one, else ours."""
-        if self.source is not None and self.source.kind is SourceKind.NAME:
-            return self.source.value
-        return self.name
 
-
-def wanted(name: str, slug: str, model: Model, engine: Engine, *, isolable: bool) -> Wanted:
-    """Pair *model* with *engine*. *isolable*: whether the scope has an internal network.
+def wanted(name: str, slug: str, model: Model, engine: Engine, target: Target) -> Wanted:
+    """Pair *model* with *engine*.
 
     Raises:
-        ServerError: the engine does not take such a source or task.
+        ServerError: the engine does not take such a source or task, or the target cannot keep what the model asks for.
     """
-    text = model.source
-    if text is None and "name" in engine.sources and "none" not in engine.sources:
-        text = name  # an engine with a library of its own knows the model by the name that clients use
     try:
-        source = parse_source(text) if text is not None else None
+        source = source_of(name, model, engine)
     except ConfigError as error:
-        raise ServerError("MG4006", error.message, "source", error.hint or "") from error
-    kind = source.kind.value if source is not None else "none"
-    if kind not in engine.sources:
-        wants = " or ".join(sorted(set(engine.sources) - {"none"}))
-        found = f"the source {text!r} is a {kind}" if source is not None else "no source is given"
-        raise ServerError("MG4006", f"{engine.name} needs a {wants}, and {found}", "source", f"give a {wants}")
-    if model.task.value not in engine.tasks:
-        raise ServerError("MG4006", f"{engine.name} does not serve {model.task.value}", "task", "use another engine")
-    fetches = kind in engine.fetches
+        raise ServerError("MG3018", error.message, "source", error.hint or "") from error
+    for misfit in misfits(model, source, engine):
+        raise ServerError(misfit.code, misfit.message, misfit.field, misfit.hint)
+    _check_target(model, source, target)
+    fetches = source is not None and source.kind.value in engine.fetches
     egress = fetches if model.egress is None else model.egress
-    isolated = isolable and model.runtime is Runtime.PODMAN and not egress
+    isolated = target.scope is Scope.SYSTEM and model.runtime is Runtime.PODMAN and not egress
     return Wanted(name=name, slug=slug, model=model, engine=engine, source=source, fetches=fetches, isolated=isolated)
+
+
+def _check_target(model: Model, source: Source | None, target: Target) -> None:
+    facts = target.facts
+    if target.foreign and source is not None and source.kind is SourceKind.PATH:
+        path = PureWindowsPath(source.value) if facts.system == "windows" else PurePosixPath(source.value)
+        if not path.is_absolute():
+            raise ServerError(
+                "MG4008",
+                f"the source {source.value} is relative to this configuration, and the target is another host",
+                "source",
+                "write the absolute path on that host",
+            )
+    if model.runtime is Runtime.PODMAN and facts.podman is None and (target.foreign or facts.system == "linux"):
+        raise ServerError("MG4005", "the host has no podman", "runtime", "install podman there, or use runtime: native")
+    if model.egress is False and target.scope is Scope.USER:
+        # a rootless container reaches the host over podman's default network alone, and the service manager of a
+        # user may not attach the filter that closes a native server
+        raise ServerError(
+            "MG4006",
+            "egress: false cannot be kept by units of a user",
+            "egress",
+            "leave egress out, or use the system's units: leave out --user",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +131,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What starts, and its environment sorted by name."""
+    """What starts, its environment sorted by name, and what it calls the model."""
 
     launch: Container | Process
     environment: tuple[tuple[str, str], ...]
+    upstream_model: str
 
 
 def build_server(want: Wanted, at: Place) -> Server:
@@ -140,9 +162,9 @@ def _container(want: Wanted, at: Place) -> Server:
             "set an image for the engine or the model, or choose another engine",
         )
     weights = _host_path(want.source, at)
-    mounts = () if weights is None else (Mount(source=str(weights), target=str(_MODELS / weights.name)),)
     values = _values(want, source=str(_MODELS / weights.name) if weights else _source_text(want.source))
     values |= {"host": "0.0.0.0", "port": str(engine.port)}  # noqa: S104  inside the container's own network
+    values |= {"program": engine.image_program} if engine.image_program else {}
     attachment = Isolated(address=at.endpoint.host) if want.isolated else Published(port=at.endpoint.port)
     launch = Container(
         image=image,
@@ -151,7 +173,7 @@ def _container(want: Wanted, at: Place) -> Server:
         arguments=_arguments(want, at, values),
         port=engine.port,
         attachment=attachment,
-        mounts=mounts,
+        mounts=_mounts(weights),
         volumes=tuple(Volume(name=fill(item.name, values), target=item.target) for item in engine.volumes),
         devices=tuple(_cdi_name(gpu) for gpu in at.gpus),
         shm_size=engine.shm_size,
@@ -159,7 +181,16 @@ def _container(want: Wanted, at: Place) -> Server:
         fetches=want.fetches,
         after_start=fill_all(engine.after_start, values) if want.fetches else (),
     )
-    return Server(launch=launch, environment=_environment(want, at, values, engine.environment))
+    environment = _environment(want, at, values, engine.environment)
+    return Server(launch=launch, environment=environment, upstream_model=_upstream_model(want, values))
+
+
+def _mounts(weights: PurePath | None) -> tuple[Mount, ...]:
+    """Show the weights below /models, each file of split ones: the server finds the rest by the name of one."""
+    if weights is None:
+        return ()
+    files = [weights if name == weights.name else weights.with_name(name) for name in split_names(weights.name)]
+    return tuple(Mount(source=str(file), target=str(_MODELS / file.name)) for file in files)
 
 
 def _process(want: Wanted, at: Place) -> Server:
@@ -168,6 +199,7 @@ def _process(want: Wanted, at: Place) -> Server:
     values = _values(want, source=str(weights) if weights else _source_text(want.source))
     values |= {"host": at.endpoint.host, "port": str(at.endpoint.port), "state": str(at.state)}
     program = _program(engine, at.facts)
+    values["program"] = program[0]
     environment = _environment(want, at, values, {**engine.environment, **engine.environment_native})
     launch = Process(
         argv=(*program, *engine.native_command, *_arguments(want, at, values)),
@@ -176,7 +208,19 @@ def _process(want: Wanted, at: Place) -> Server:
         egress=want.fetches if want.model.egress is None else want.model.egress,
         after_start=fill_all(engine.after_start, values) if want.fetches else (),
     )
-    return Server(launch=launch, environment=environment)
+    return Server(launch=launch, environment=environment, upstream_model=_upstream_model(want, values))
+
+
+def _upstream_model(want: Wanted, values: Mapping[str, str]) -> str:
+    name = fill(want.engine.upstream_model, values)
+    if name:
+        return name
+    raise ServerError(
+        "MG3007",
+        f"{want.engine.name} calls its model by the source, and none is given",
+        "source",
+        f"give a source, or change `upstream_model` under engines.{want.engine.name}",
+    )
 
 
 def _program(engine: Engine, facts: HostFacts) -> tuple[str, ...]:

@@ -110,8 +110,8 @@ class Network(_Section):
 class Health(_Section):
     """How to see that a server is ready."""
 
-    path: ApiPath = "/health"
-    """HTTP path that answers 200 when the server is ready."""
+    path: ApiPath | None = None
+    """HTTP path that answers 200 when the server is ready. Left out: that of the built-in engine, else `/health`."""
     command: Text | None = None
     """Command that podman runs in the container instead of a probe from the host."""
 
@@ -133,6 +133,8 @@ class Engine(_Section):
     """Environment of the server."""
     health: Health | None = None
     """How to see that it is ready."""
+    upstream_model: Text | None = Field(default=None, examples=["{source}"])
+    """What the server calls the model, if not by the name that clients use. `{model}` and `{source}` are filled in."""
     apis: list[ApiPath] | None = None
     """API paths that the gateway may forward to it."""
 

@@ -49,12 +49,14 @@ class Engine:
 
     Placeholders in texts: ``{model}`` the name that clients ask for, ``{source}`` the weights as the server
     sees them, ``{host}`` and ``{port}`` where it listens, ``{state}`` its folder on the host (native only),
-    ``{slug}`` the name as unit names have it, ``{value}`` the value of an option.
+    ``{program}`` the program as it is run there, ``{slug}`` the name as unit names have it, ``{value}`` the value of
+    an option.
 
     Attributes:
         images: container image by vendor (``nvidia``, ``amd``, ``intel``, ``cpu``).
         entrypoint: replaces the image's own; empty keeps it.
         program: program on a host's PATH, or an absolute path; empty where there is none.
+        image_program: what ``{program}`` is in a container: the program's name in the images.
         native_command: arguments that the program needs before *command* and the image's entrypoint has.
         embedded: module that can stand in for *program* on a host that lacks it.
         sources: kinds of ``source`` that it takes: path, package, repository, name; none: it needs no source.
@@ -63,6 +65,7 @@ class Engine:
         environment: in the container and on the host; *environment_native* on the host only.
         options: what fields of a model add: context, parallel, gpus, tensor_parallel, memory_share.
         tasks: by name: generate, embed.
+        upstream_model: what the server calls the model, from ``{model}`` and ``{source}``.
         after_start: argv run before the server counts as started.
         shm_size: bytes of /dev/shm; 0 leaves podman's default.
     """
@@ -73,6 +76,7 @@ class Engine:
     entrypoint: str = ""
     port: int
     program: str = ""
+    image_program: str = ""
     native_command: tuple[str, ...] = ()
     embedded: str = ""
     sources: tuple[str, ...]
@@ -83,6 +87,7 @@ class Engine:
     options: Mapping[str, Words] = field(default_factory=dict)
     tasks: Mapping[str, TaskData]
     health: HealthData
+    upstream_model: str = "{model}"
     volumes: tuple[VolumeData, ...] = ()
     after_start: tuple[str, ...] = ()
     shm_size: int = 0

@@ -28,7 +28,7 @@ GPU_HOST = replace(
 )
 
 
-def context(facts: HostFacts = CPU_HOST, scope: Scope = Scope.SYSTEM) -> Context:
+def context(facts: HostFacts = CPU_HOST, scope: Scope = Scope.SYSTEM, *, foreign: bool = False) -> Context:
     def locate(path: Path) -> Location:
         return Location(file="modelgrid.yaml", line=len(path), column=1)
 
@@ -40,6 +40,7 @@ def context(facts: HostFacts = CPU_HOST, scope: Scope = Scope.SYSTEM) -> Context
         cache=PurePosixPath("/var/lib/modelgrid/weights"),
         state_root=PurePosixPath("/var/lib"),
         locate=locate,
+        foreign=foreign,
     )
 
 
@@ -123,6 +124,43 @@ def test_ollama_pulls_by_its_own_name_which_is_the_models_unless_a_source_says_o
     assert other.upstream_model == "llama3.1:8b-q4"
 
 
+def test_what_the_server_calls_the_model_is_for_the_engine_to_say() -> None:
+    engines = {"mine": {"image": "registry.example/m:1", "upstream_model": "{source}"}}
+    spec = {"engine": "mine", "source": "org-model"}
+    assert only_model({**spec}, engines={"mine": {"image": "registry.example/m:1"}}).upstream_model == "m"
+    assert only_model(spec, engines=engines).upstream_model == "org-model"
+    assert only_model({**spec, "source": "/srv/w"}, engines=engines).upstream_model == "/models/w"
+    assert codes({"m": {"engine": "mine"}}, engines=engines) == ["MG3007"]
+
+
+def test_every_file_of_split_weights_is_mounted() -> None:
+    launch = container(only_model({**LLAMA, "source": "/srv/big-00001-of-00003.gguf"}))
+    names = [f"big-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    assert launch.mounts == tuple(Mount(source=f"/srv/{name}", target=f"/models/{name}") for name in names)
+    assert launch.arguments[1] == "/models/big-00001-of-00003.gguf"
+
+
+@pytest.mark.parametrize("runtime", ["podman", "native"])
+def test_egress_that_a_users_units_cannot_close_is_a_fault(runtime: str) -> None:
+    spec = {**LLAMA, "runtime": runtime, "egress": False}
+    _, report = compile_config(config({"m": spec}), context(scope=Scope.USER))
+    assert [(item.code, item.path) for item in report] == [("MG4006", ("models", "m", "egress"))]
+    assert codes({"m": spec}) == []
+
+
+def test_a_relative_source_is_refused_where_the_target_is_another_host() -> None:
+    spec = {**LLAMA, "source": "./models/x.gguf"}
+    _, report = compile_config(config({"m": spec}), context(foreign=True))
+    assert [(item.code, item.path) for item in report] == [("MG4008", ("models", "m", "source"))]
+    assert codes({"m": {**LLAMA, "source": "C:/x.gguf"}}, context(foreign=True)) == ["MG4008"]
+    assert only_model(LLAMA, context(foreign=True)) == only_model(LLAMA)
+
+
+def test_a_foreign_host_without_podman_runs_no_container_whatever_its_system() -> None:
+    facts = replace(CPU_HOST, podman=None, system="darwin")
+    assert codes({"m": LLAMA}, context(facts, foreign=True)) == ["MG4005"]
+
+
 def test_gpus_come_by_cdi_uuid_with_the_vendors_image() -> None:
     launch = container(only_model(LLAMA, context(GPU_HOST)))
     assert launch.devices == ("nvidia.com/gpu=GPU-0",)
@@ -204,6 +242,61 @@ def test_a_health_path_of_the_file_is_probed_from_the_host() -> None:
     assert container(model).health_command == ""
 
 
+def test_a_health_command_alone_keeps_the_path_of_the_engine() -> None:
+    engines = {"ollama": {"health": {"command": "ollama ps"}}, "mine": {"image": "a.example/b:1", "health": {}}}
+    first, second = compiled({"a": {"engine": "ollama"}, "b": {"engine": "mine"}}, engines=engines).models
+    assert first.health.path == "/api/version"
+    assert container(first).health_command == "ollama ps"
+    assert second.health.path == "/health"
+
+
+def test_ollama_pulls_with_the_program_that_runs() -> None:
+    engines = {"ollama": {"program": "/opt/x/ollama"}}
+    models = {"a": {"engine": "ollama", "runtime": "native"}, "b": {"engine": "ollama"}}
+    native, contained = compiled(models, engines=engines).models
+    assert process(native).after_start[-2:] == ("/opt/x/ollama", "a")
+    assert container(contained).after_start[-2:] == ("ollama", "b")
+    assert container(contained).health_command == "ollama list"
+    found = only_model({"engine": "ollama", "runtime": "native"}, name="a")
+    assert process(found).after_start[-2:] == ("/usr/bin/ollama", "a")
+
+
+NATIVE = {**LLAMA, "runtime": "native"}
+
+
+@pytest.mark.parametrize(
+    ("models", "engines", "path"),
+    [
+        ({"m": {**LLAMA, "port": 9000}}, {}, ("models", "m", "port")),
+        ({"m": {**NATIVE, "image": "a.example/b:1"}}, {}, ("models", "m", "image")),
+        ({"m": {"engine": "mine", "context": 1}}, {"mine": {"image": "a.example/b:1"}}, ("models", "m", "context")),
+        ({"m": {"engine": "mine", "parallel": 1}}, {"mine": {"image": "a.example/b:1"}}, ("models", "m", "parallel")),
+        ({"m": LLAMA}, {"llamacpp": {"program": "/opt/llama"}}, ("engines", "llamacpp", "program")),
+        ({"m": NATIVE}, {"llamacpp": {"image": "a.example/b:1"}}, ("engines", "llamacpp", "image")),
+        (
+            {"m": {**LLAMA, "image": "a.example/c:1"}, "n": NATIVE},
+            {"llamacpp": {"image": "a.example/b:1"}},
+            ("engines", "llamacpp", "image"),
+        ),
+        ({"m": NATIVE}, {"llamacpp": {"port": 1}}, ("engines", "llamacpp", "port")),
+        ({"m": NATIVE}, {"llamacpp": {"entrypoint": "/x"}}, ("engines", "llamacpp", "entrypoint")),
+        ({"m": NATIVE}, {"llamacpp": {"health": {"command": "x"}}}, ("engines", "llamacpp", "health", "command")),
+    ],
+)
+def test_a_field_without_effect_is_a_warning(
+    models: dict[str, Any], engines: dict[str, Any], path: tuple[str, ...]
+) -> None:
+    deployment, report = compile_config(config(models, engines=engines), context())
+    assert deployment is not None
+    assert [(item.code, item.severity, item.path) for item in report] == [("MG4007", Severity.WARNING, path)]
+
+
+def test_a_field_that_one_of_several_models_uses_is_no_warning() -> None:
+    change = {"image": "a.example/b:1", "program": "/opt/llama", "port": 1, "health": {"command": "x"}}
+    assert codes({"m": LLAMA, "n": NATIVE}, engines={"llamacpp": change}) == []
+    assert codes({"m": {**LLAMA, "context": 1, "parallel": 1}}) == []
+
+
 def test_arguments_of_the_model_come_last_as_options_or_words() -> None:
     args = {"flash-attn": True, "off": False, "temp": 0.5, "lora": ["a", "b"]}
     words = container(only_model({**LLAMA, "args": args})).arguments
@@ -227,8 +320,12 @@ def test_a_chosen_port_avoids_the_gateways_and_explicit_ones() -> None:
 @pytest.mark.parametrize(
     ("models", "facts", "expected"),
     [
-        ({"m": {"engine": "llamacpp"}}, CPU_HOST, ["MG4006"]),
-        ({"m": {"engine": "llamacpp", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
+        ({"m": {"engine": "llamacpp"}}, CPU_HOST, ["MG3007"]),
+        ({"m": {"engine": "llamacpp", "source": "hf://a/b"}}, CPU_HOST, ["MG3019"]),
+        ({"m": {"engine": "llamacpp", "source": "s3://a"}}, CPU_HOST, ["MG3018"]),
+        ({"m": LLAMA}, replace(CPU_HOST, podman=None), ["MG4005"]),
+        ({"m": {**LLAMA, "runtime": "native"}}, replace(CPU_HOST, podman=None), []),
+        ({"m": LLAMA}, replace(CPU_HOST, podman=None, system="darwin"), []),
         ({"m": {"engine": "vllm", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
         ({"m": {**LLAMA, "gpus": 1}}, CPU_HOST, ["MG4002"]),
         ({"m": {**LLAMA, "gpus": [7]}}, GPU_HOST, ["MG4002"]),
@@ -238,17 +335,11 @@ def test_a_chosen_port_avoids_the_gateways_and_explicit_ones() -> None:
             replace(GPU_HOST, gpus=(replace(GPU_HOST.gpus[0], vendor=Vendor.INTEL),)),
             ["MG4006"],
         ),
-        ({"a": {"engine": "llamacpp"}, "b": {**LLAMA, "gpus": 3}}, GPU_HOST, ["MG4006", "MG4002"]),
+        ({"a": {"engine": "llamacpp"}, "b": {**LLAMA, "gpus": 3}}, GPU_HOST, ["MG3007", "MG4002"]),
     ],
 )
 def test_what_cannot_be_served_is_a_fault(models: dict[str, Any], facts: HostFacts, expected: list[str]) -> None:
     assert sorted(codes(models, context(facts))) == sorted(expected)
-
-
-def test_a_port_of_an_isolated_container_is_a_warning() -> None:
-    deployment, report = compile_config(config({"m": {**LLAMA, "port": 9000}}), context())
-    assert deployment is not None
-    assert [(item.code, item.severity) for item in report] == [("MG4007", Severity.WARNING)]
 
 
 def test_more_models_than_addresses_is_a_fault_and_no_crash() -> None:

@@ -8,7 +8,7 @@ from modelgrid.engines.builtin import Engine, builtin_engines
 from modelgrid.engines.names import builtin_names
 
 ENGINES = builtin_engines()
-PLACEHOLDERS = {"model", "source", "host", "port", "state", "slug", "value"}
+PLACEHOLDERS = {"model", "source", "host", "port", "state", "slug", "value", "program"}
 
 
 def test_names_are_those_of_the_files() -> None:
@@ -23,6 +23,8 @@ def test_every_placeholder_is_known(engine: Engine) -> None:
         *engine.environment.values(),
         *engine.environment_native.values(),
         *engine.after_start,
+        engine.health.command,
+        engine.upstream_model,
         *(word for words in engine.options.values() for word in (*words.command, *words.environment.values())),
     ]
     found = {name for text in texts for name in re.findall(r"\{(\w+)\}", text)}
