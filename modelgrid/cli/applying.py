@@ -125,8 +125,7 @@ def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing:
     wanted = target_facts(checked, None)
     if wanted is not None:
         _check_target(wanted, facts)
-    scope = scope_of(options)
-    compiled = compile_checked(checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict)
+    compiled = compile_checked(checked, facts=facts, scope=scope_of(options), strict=options.strict)
     print_warnings(checked.report + compiled.report)
     return emit(compiled.deployment)
 

@@ -10,7 +10,6 @@ from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
     declared_programs,
-    local_folders,
     print_warnings,
     probe_host,
     scope_of,
@@ -32,9 +31,8 @@ def run_check(options: argparse.Namespace) -> int:
         if facts is not None:
             from modelgrid.emit import emit  # noqa: PLC0415  only where there is a target to emit for
 
-            scope = scope_of(options)
             compiled = compile_checked(
-                checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict
+                checked, facts=facts, scope=scope_of(options), foreign=True, strict=options.strict
             )
             report += compiled.report
             emit(compiled.deployment)
@@ -68,9 +66,14 @@ def run_compile(options: argparse.Namespace) -> int:
     from modelgrid.emit import emit  # noqa: PLC0415  `check` does not emit
 
     checked = check_file(options.file, strict=options.strict, local=options.facts is None)
-    facts = target_facts(checked, options.facts) or probe_host(declared_programs(checked.config))
-    scope = scope_of(options)
-    compiled = compile_checked(checked, facts=facts, scope=scope, folders=local_folders(scope), strict=options.strict)
+    target = target_facts(checked, options.facts)
+    compiled = compile_checked(
+        checked,
+        facts=target or probe_host(declared_programs(checked.config)),
+        scope=scope_of(options),
+        foreign=target is not None,
+        strict=options.strict,
+    )
     print_warnings(checked.report + compiled.report)
     artifacts = emit(compiled.deployment)
     write_tree(Path(options.output), artifacts)

@@ -67,9 +67,9 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
 
 
 def compile_checked(
-    checked: Checked, *, facts: HostFacts, scope: Scope, folders: Folders, strict: bool = False
+    checked: Checked, *, facts: HostFacts, scope: Scope, foreign: bool = False, strict: bool = False
 ) -> Compiled:
-    """Compile for the host of *facts*.
+    """Compile for the host of *facts*; *foreign*: they come from a file, and nothing of this host may count.
 
     Raises:
         ConfigError: the configuration does not fit the host; the report has every fault.
@@ -77,6 +77,7 @@ def compile_checked(
     from modelgrid.compile import Context, compile_config  # noqa: PLC0415  `check` alone does not compile
     from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  the same
 
+    folders = host_folders(scope, facts) if foreign else local_folders(scope)
     deployment, report = compile_config(
         checked.config,
         Context(
@@ -87,6 +88,7 @@ def compile_checked(
             cache=folders.weights,
             state_root=folders.state,
             locate=checked.document.locate,
+            foreign=foreign,
         ),
     )
     _fail_on(report, strict=strict)
@@ -102,6 +104,9 @@ class Folders:
     state: PurePath
 
 
+SYSTEM_FOLDERS = Folders(weights=PurePosixPath("/var/lib/modelgrid/weights"), state=PurePosixPath("/var/lib"))
+
+
 def scope_of(options: argparse.Namespace) -> Scope:
     """Return whose systemd the command is about."""
     from modelgrid.ir import Scope  # noqa: PLC0415  `check` alone needs no scope
@@ -109,12 +114,30 @@ def scope_of(options: argparse.Namespace) -> Scope:
     return Scope.USER if options.user else Scope.SYSTEM
 
 
-def local_folders(scope: Scope) -> Folders:
-    """Return the folders of *scope*; a user's are those of the XDG base directory specification."""
+def host_folders(scope: Scope, facts: HostFacts) -> Folders:
+    """Return the folders of *scope* on the host of *facts*; a user's are those that no variable moves.
+
+    Raises:
+        ConfigError: the facts do not name the user's home folder.
+    """
     from modelgrid.ir import Scope  # noqa: PLC0415  `check` alone needs no scope
 
     if scope is Scope.SYSTEM:
-        return Folders(weights=PurePosixPath("/var/lib/modelgrid/weights"), state=PurePosixPath("/var/lib"))
+        return SYSTEM_FOLDERS
+    if not facts.home:
+        raise ConfigError(
+            "the target's facts name no home folder, which --user needs", hint="write them again with `modelgrid facts`"
+        )
+    home = PurePosixPath(facts.home)
+    return Folders(weights=home / ".cache/modelgrid/models", state=home / ".local/state")
+
+
+def local_folders(scope: Scope) -> Folders:
+    """Return the folders of *scope* on this host; a user's are those of the XDG base directory specification."""
+    from modelgrid.ir import Scope  # noqa: PLC0415  `check` alone needs no scope
+
+    if scope is Scope.SYSTEM:
+        return SYSTEM_FOLDERS
     from modelgrid.models.weights import default_cache  # noqa: PLC0415  only where weights are a user's
 
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")

@@ -46,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
         checked,
         facts=probe_host(declared_programs(checked.config)),
         scope=Scope.USER,
-        folders=folders,
         strict=options.strict,
     )
     print_warnings(checked.report + compiled.report)

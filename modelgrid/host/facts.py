@@ -40,6 +40,7 @@ class HostFacts:
         arch: as ``uname -m``: ``x86_64``, ``aarch64``.
         podman: version of podman, ``(5, 4, 2)``; none where it is not installed.
         systemd: version of systemd, ``257``; none where the host was not booted with it.
+        home: home folder of the user who asked, for their own units; empty where it is not known.
         python: the interpreter that runs ModelGrid on that host, an absolute path.
         programs: programs of engines found on the host's PATH: (name, absolute path), sorted.
         embedded_llama: whether that interpreter can import ``xllamacpp``, the embedded llama.cpp.
@@ -52,6 +53,7 @@ class HostFacts:
     arch: str
     podman: tuple[int, ...] | None = None
     systemd: int | None = None
+    home: str = ""
     python: str
     programs: tuple[tuple[str, str], ...] = ()
     embedded_llama: bool = False

@@ -26,6 +26,7 @@ def probe(programs: Iterable[str]) -> HostFacts:
         arch=_machine(),
         podman=_podman_version(),
         systemd=_systemd_version(),
+        home=_home(),
         python=sys.executable,
         programs=tuple((name, path) for name in sorted(set(programs)) if (path := shutil.which(name))),
         embedded_llama=importlib.util.find_spec("xllamacpp") is not None,
@@ -63,6 +64,13 @@ def _nvidia_gpu(pynvml: Any, index: int) -> Gpu | None:
         )
     except pynvml.NVMLError:
         return None
+
+
+def _home() -> str:
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return ""
 
 
 def _machine() -> str:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from modelgrid.cli import main
+from modelgrid.host.facts_file import load_facts
 
 ROOT = Path(__file__).parent.parent.parent
 FACTS = str(ROOT / "examples/hosts/cpu01.yaml")
@@ -156,13 +157,11 @@ def test_strict_makes_a_warning_an_error(good: Path, capsys: pytest.CaptureFixtu
     assert main(["check", str(good), "--facts", FACTS, "--strict"]) == 1
 
 
-def test_facts_of_this_host_are_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str], good: Path) -> None:
+def test_facts_of_this_host_are_read_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["facts"]) == 0
     text = capsys.readouterr().out
     assert yaml.safe_load(text)["python"] == sys.executable
-    (tmp_path / "facts.yaml").write_text(text, encoding="utf-8")
-    assert main(["check", str(good), "--facts", str(tmp_path / "facts.yaml")]) == 0
-    capsys.readouterr()
+    assert load_facts(text, file="facts.yaml").python == sys.executable
     assert main(["facts", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == yaml.safe_load(text)
 
@@ -264,3 +263,18 @@ def test_warnings_that_fail_are_called_warnings(good: Path, capsys: pytest.Captu
     good.write_text(GOOD + "    port: 9000\n", encoding="utf-8")
     assert main(["check", str(good), "--facts", FACTS, "--strict"]) == 1
     assert "modelgrid: 1 warning\n" in capsys.readouterr().err
+
+
+def test_a_user_of_another_host_has_that_hosts_home(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.write_text(GOOD.replace("/srv/models/chat.gguf", "package://some-gguf"), encoding="utf-8")
+    facts = tmp_path / "facts.yaml"
+    arguments = ["compile", str(good), "-o", str(tmp_path / "out"), "--user", "--facts", str(facts)]
+    facts.write_text(Path(FACTS).read_text("utf-8"), encoding="utf-8")
+    assert main(arguments) == 1
+    assert "home" in capsys.readouterr().err
+    facts.write_text(Path(FACTS).read_text("utf-8") + "home: /home/ada\n", encoding="utf-8")
+    assert main(arguments) == 0
+    unit = (tmp_path / "out/quadlets/modelgrid-model-chat.container").read_text("utf-8")
+    assert "Volume=/home/ada/.cache/modelgrid/models/some.gguf:" in unit
