@@ -26,19 +26,21 @@ def control_grid(host: Host, verb: Verb) -> None:
     """Start, stop or restart everything that is applied, and wait for it.
 
     Raises:
-        HostError: nothing is applied, or systemd does not answer.
+        HostError: nothing is applied, another process is changing the host, or systemd does not answer.
         ApplyError: a unit is not up afterwards.
     """
-    # the target takes its units along but does not wait for them, so each has a job of its own
-    servers = [unit for unit in units_of(_applied(host)).values() if unit.role in {Role.GATEWAY, Role.SERVICE}]
-    states = host.systemd.states(unit.name for unit in servers)
-    servers = [unit for unit in servers if not states[unit.name].masked]
-    host.systemd.wait(
-        [host.systemd.enqueue(verb, name) for name in (TARGET, *(unit.name for unit in servers))], _unheard
-    )
-    if verb is not Verb.STOP:
+    tree = _applied(host)
+    with locked(host.files, host.layout.lock):
+        # the target takes its units along but does not wait for them, so each has a job of its own
+        servers = [unit for unit in units_of(tree).values() if unit.role in {Role.GATEWAY, Role.SERVICE}]
         states = host.systemd.states(unit.name for unit in servers)
-        _fail_on([unit for unit in servers if not states[unit.name].up])
+        servers = [unit for unit in servers if not states[unit.name].masked]
+        host.systemd.wait(
+            [host.systemd.enqueue(verb, name) for name in (TARGET, *(unit.name for unit in servers))], _unheard
+        )
+        if verb is not Verb.STOP:
+            states = host.systemd.states(unit.name for unit in servers)
+            _fail_on([unit for unit in servers if not states[unit.name].up])
 
 
 def control_model(host: Host, model: str, verb: Verb) -> str:
@@ -50,7 +52,8 @@ def control_model(host: Host, model: str, verb: Verb) -> str:
         ApplyError: the server did not come up.
     """
     unit = unit_of_model(host, model)
-    (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], _unheard)
+    with locked(host.files, host.layout.lock):
+        (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], _unheard)
     if not result.done:
         _fail_on([unit], result.result)
     return unit.name

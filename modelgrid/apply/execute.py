@@ -14,15 +14,13 @@ from modelgrid.apply.activation import Activation
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
-from modelgrid.apply.hostchecks import check_conflicts, check_host, has_containers
-from modelgrid.apply.links import links_of
+from modelgrid.apply.hostchecks import check_host, check_tree, has_containers
 from modelgrid.apply.observe import plan_now
 from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
-from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError, ModelGridError
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
     """
     with _os_errors():
         check_host(host, containers=has_containers(desired))
-        _check_conflicts(host, desired)
+        check_tree(host, desired)
         # on a fresh host, not even the lock is made for a tree that the host's tools refuse
         fresh = host.files.kind(host.layout.lock) is None
         if fresh:
@@ -140,13 +138,15 @@ class _Change:
             return Outcome(generation=source, plan=Plan())
         target = self._generations.parent(source) if to is None else to
         if target is None or target not in self._generations.numbers():
-            missing = f"there is no generation {target}" if target else f"there is no generation before {source}"
+            missing = (
+                f"there is no generation {target}" if to is not None else f"there is no generation before {source}"
+            )
             raise HostError(missing, hint="see which there are with: modelgrid generations")
         if problems := self._generations.problems(target):
             raise HostError(f"generation {target} was altered: {problems[0]}", hint="roll back to another one")
         tree = self._generations.read(target)
         check_host(self._host, containers=has_containers(tree))
-        _check_conflicts(self._host, tree)
+        check_tree(self._host, tree)
         check_stage(self._host, tree)
         plan = plan_now(tree, self._host)
         if target == source:
@@ -266,12 +266,6 @@ def _next(before: Pending | None, *, source: int | None, target: int, made: bool
         made=(*(before.made if before else ()), *((target,) if made else ())),
         lefts=tuple(dict.fromkeys((*(before.lefts if before else ()), target))),
     )
-
-
-def _check_conflicts(host: Host, tree: Sequence[Artifact]) -> None:
-    units = units_of(tree)
-    quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
-    check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
 
 
 @contextlib.contextmanager

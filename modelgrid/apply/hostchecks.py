@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.files import Kind, walk
-from modelgrid.apply.links import MASK
+from modelgrid.apply.links import MASK, links_of
 from modelgrid.apply.process import NOT_FOUND
+from modelgrid.apply.units import units_of
 from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
@@ -16,7 +17,7 @@ from modelgrid.host.facts import version_numbers
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
@@ -109,6 +110,24 @@ def _check_podman(host: Host) -> None:
             f"podman {found} is too old: apply needs {needed} or newer for its quadlets",
             hint="upgrade podman (Debian 13, Fedora 41 and Ubuntu 25.04 have it), or use runtime: native",
         )
+
+
+def check_tree(host: Host, tree: Sequence[Artifact]) -> None:
+    """Check that *tree* has its place on *host*, and the images that nobody pulls.
+
+    Raises:
+        HostError: a file of another is in the way, or a local image is missing; each is named.
+    """
+    units = units_of(tree)
+    quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
+    check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
+    images = {image for unit in units.values() if (image := unit.value("Container", "Image"))}
+    for image in sorted(image for image in images if not image.endswith(".image")):
+        if host.processes.run("podman", "image", "exists", image).returncode == 1:
+            raise HostError(
+                f"podman has no image {image}, and nobody can pull a local one",
+                hint="build or load it first; `podman images` lists what is there",
+            )
 
 
 def check_conflicts(host: Host, *, links: Iterable[Path], units: Iterable[str], quadlets: Iterable[str]) -> None:

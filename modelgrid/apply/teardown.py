@@ -36,11 +36,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     host.systemd.daemon_reload()
     for unit in sorted(units):
         host.systemd.reset_failed(unit)
-    for name in sorted({network_name(unit) for unit in units.values() if unit.role is Role.NETWORK}):
-        done = host.processes.run("podman", "network", "rm", name)
-        if done.returncode != 0 and "not found" not in done.stderr:
-            reason = done.stderr.strip().rpartition("\n")[2]
-            on_event(Event(kind=EventKind.WARNING, message=f"podman does not remove the network {name}: {reason}"))
+    _remove_from_podman(host, on_event, units)
     if files.kind(layout.generations) is Kind.FOLDER:
         remove_tree(files, layout.generations)
     remove_name(files, layout.confirmed)
@@ -49,6 +45,18 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
         remove_tree(files, layout.state)
     if not keep_base:
         remove_base(host)
+
+
+def _remove_from_podman(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
+    """Remove the containers that a kill while they started may have left, and the network."""
+    for unit in units.values():
+        if container := unit.value("Container", "ContainerName"):
+            host.processes.run("podman", "rm", "--force", "--ignore", container)
+    for name in sorted({network_name(unit) for unit in units.values() if unit.role is Role.NETWORK}):
+        done = host.processes.run("podman", "network", "rm", name)
+        if done.returncode != 0 and "not found" not in done.stderr:
+            reason = done.stderr.strip().rpartition("\n")[2]
+            on_event(Event(kind=EventKind.WARNING, message=f"podman does not remove the network {name}: {reason}"))
 
 
 def _stop(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:

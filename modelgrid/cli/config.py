@@ -33,6 +33,8 @@ def run_init(options: argparse.Namespace) -> int:
     from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  the same
     from modelgrid.resources import read_text  # noqa: PLC0415  the same
 
+    if options.file == "-":
+        raise UsageError("init writes a file, not to stdout", hint="name the new file")
     path = Path(options.file)
     facts = probe_host()
     # what `apply` could run here: else the file is one for `up`

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.cli.output import note, use_colour
 from modelgrid.cli.parser import build_parser
-from modelgrid.errors import ConfigError, InternalError, ModelGridError
+from modelgrid.errors import ConfigError, HostError, InternalError, ModelGridError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        note("modelgrid: interrupted")
         return _INTERRUPTED
+    except OSError as error:
+        if options.debug:
+            raise
+        report_error(HostError(f"cannot use {error.filename or 'a file'}: {error.strerror or error}"))
+        return HostError.exit_code
     except Exception as error:
         if options.debug:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,9 +24,10 @@ def result_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Print progress, a warning or an explanation."""
-    sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
-    sys.stderr.flush()
+    """Print progress, a warning or an explanation. Where nobody reads it any more, the work goes on."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stderr.flush()
 
 
 def counted(count: int, word: str) -> str:

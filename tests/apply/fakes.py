@@ -158,6 +158,8 @@ class FakeProcesses:
     Attributes:
         missing: programs that are not installed.
         networks_removed: what ``podman network rm`` removed.
+        missing_images: local images that podman does not have.
+        containers_removed: what ``podman rm`` was asked to remove.
     """
 
     podman: str = "podman version 5.4.2"
@@ -167,6 +169,8 @@ class FakeProcesses:
     verify_stderr: str = ""
     journal: str = "loading weights\nout of memory\n"
     networks_removed: list[str] = field(default_factory=list)
+    missing_images: set[str] = field(default_factory=set)
+    containers_removed: list[str] = field(default_factory=list)
 
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
         if argv[0] in self.missing:
@@ -176,6 +180,11 @@ class FakeProcesses:
         if argv[:3] == ("podman", "network", "rm"):
             self.networks_removed.append(argv[3])
             return Completed(returncode=0, stdout=argv[3], stderr="")
+        if argv[:3] == ("podman", "image", "exists"):
+            return Completed(returncode=1 if argv[3] in self.missing_images else 0, stdout="", stderr="")
+        if argv[:4] == ("podman", "rm", "--force", "--ignore"):
+            self.containers_removed.append(argv[4])
+            return Completed(returncode=0, stdout="", stderr="")
         if argv[0] == GENERATOR:
             return self._generate(Path((environment or {})["QUADLET_UNIT_DIRS"]))
         if argv[0] == "systemd-analyze":
