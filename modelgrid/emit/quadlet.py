@@ -73,6 +73,7 @@ def container(model: ModelService, launch: Container, deployment: Deployment) ->
         "startup_interval": seconds(min(model.health.interval, _STARTUP_INTERVAL)),
         "stop_timeout": lookup(str(stop_seconds(model))),
         "labels": [lookup_keyval(MANAGED_LABEL, "true"), lookup_keyval(MODEL_LABEL, model.name)],
+        "remove_command": command(PODMAN, "rm", "--force", "--ignore", "--time", "0", name),
         "after_start": _after_start(model, launch, deployment),
     }
     content = render_model("quadlet/model.container.j2", model, deployment, values)

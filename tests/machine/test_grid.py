@@ -224,6 +224,16 @@ def test_status_lists_every_unit_and_container_commands_act_on_one(grid: Grid) -
     assert "llama" in grid.modelgrid("container", "logs", "gemma").stdout.lower()
 
 
+def test_a_model_that_is_stopped_while_it_loads_is_down_and_not_failed(grid: Grid) -> None:
+    grid.modelgrid("container", "stop", "gemma")
+    grid.machine.run(["systemctl", "start", "--no-block", CHAT])
+    container = ["podman", "container", "exists", "modelgrid-model-gemma"]
+    grid.machine.wait_until(lambda: grid.machine.run(container, check=False).returncode == 0, what="the container")
+    grid.modelgrid("container", "stop", "gemma")
+    assert grid.properties(CHAT, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    assert grid.machine.run(container, check=False).returncode == 1
+
+
 def test_the_service_commands_stop_start_and_restart_all(grid: Grid) -> None:
     grid.modelgrid("service", "stop")
     states = [grid.properties(unit, "ActiveState")["ActiveState"] for unit in (CHAT, EMBED, GATEWAY)]
