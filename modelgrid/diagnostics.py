@@ -64,7 +64,7 @@ class Diagnostic:
     """One fault or warning.
 
     Attributes:
-        code: stable, ``MG`` and four digits; what ``modelgrid explain`` and SARIF name it by.
+        code: stable, ``MG`` and four digits; what ``modelgrid explain`` takes.
         message: what is wrong, with the value that was found.
         path: where in the data.
         location: where in the text; none only when the fault has no place (an empty file).

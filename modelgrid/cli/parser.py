@@ -20,6 +20,7 @@ exit codes:
   2   `plan`: there are changes; every other command: it was called wrongly
   3   the host cannot do what was asked
   70  a fault in ModelGrid
+  130 ended by Ctrl-C
 """
 
 
