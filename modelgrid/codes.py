@@ -189,8 +189,9 @@ CODES: Final[Mapping[str, Code]] = {
     "MG3010": Code(
         "a secret is written out",
         "The file holds a token, a password or a private key. Everyone who can read the file, or its history, has it.",
-        "Revoke it where it was issued. Keep the new one in a file that only the server may read, and give the path of"
-        " that file; of an API key of the gateway, give the SHA-256.",
+        "Revoke it where it was issued, and leave it out. ModelGrid has no way yet to hand a secret to a server, and no"
+        " file of the host but the weights is shown in its container. Of weights that need a token, download them"
+        " yourself and give their path as `source`; of an API key of the gateway, give the SHA-256.",
     ),
     "MG3011": Code(
         "an image is not fully qualified",
@@ -268,14 +269,14 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "MG4006": Code(
         "the host cannot do this with the engine",
-        "The engine has no image for the host's GPU, the GPU cannot be given to a container, or `egress: false` is asked"
-        " of units of a user, which cannot close a server off.",
+        "The engine has no image for the host's GPU, the GPU cannot be given to a container, or `egress: false` is"
+        " asked of units of a user, which cannot close a server off.",
         "Set an image or choose another engine; leave `egress` out, or use the system's units, without `--user`.",
     ),
     "MG4007": Code(
         "a field has no effect",
-        "The engine has no option for the field, or the runtime does not use it: a container on the internal network has"
-        " no port of the host, a program has no image, a container no program of the host.",
+        "The engine has no option for the field, or the runtime does not use it: a container on the internal network"
+        " has no port of the host, a program has no image, a container no program of the host.",
         "Leave the field out, or follow the hint.",
         warning=True,
     ),

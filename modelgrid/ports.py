@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 import sys
 from ipaddress import IPv6Address, ip_address
 
@@ -39,6 +38,8 @@ def refusal(host: str, port: int) -> str:
 
     A snapshot: another program may take the port a moment later.
     """
+    import socket  # noqa: PLC0415  `check` only splits addresses
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as attempt:

@@ -24,6 +24,7 @@ from modelgrid.ir import (
     Network,
     Origin,
 )
+from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +141,7 @@ class _Compiler:
             name: want.model.port for name, want in wants.items() if want.model.port is not None and not want.isolated
         }
         free = [name for name, want in wants.items() if not want.isolated and name not in explicit]
-        taken = {*explicit.values(), parse_listen(self.config.gateway.listen).port}
+        taken = {*explicit.values(), _listen(self.config.gateway.listen).port}
         try:
             ports = explicit | assign_ports(free, taken)
             addresses = assign_addresses(isolated, self.config.network.subnet)
@@ -173,7 +174,7 @@ class _Compiler:
         return Deployment(
             scope=context.scope,
             gateway=GatewayService(
-                listen=parse_listen(gateway.listen),
+                listen=_listen(gateway.listen),
                 python=context.facts.python,
                 keys=tuple(sorted(keys, key=lambda key: key.name)),
                 max_body=gateway.max_body,
@@ -237,7 +238,8 @@ class _Compiler:
         )
 
 
-def parse_listen(text: str) -> Endpoint:
-    """Split ``127.0.0.1:8080`` or ``[::1]:8080``, which ``check`` has found to be well formed."""
-    host, _, port = text.rpartition(":")
-    return Endpoint(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+def _listen(text: str) -> Endpoint:
+    """Read the gateway's ``listen``, which ``check`` has found to be well formed."""
+    address = split_address(text)
+    assert address is not None, text
+    return Endpoint(host=address[0], port=address[1])

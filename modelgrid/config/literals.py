@@ -23,7 +23,8 @@ _SWITCHES: Final = frozenset({"0", "1", "true", "false", "yes", "no", "on", "off
 _SECRET_OPTIONS: Final = ("api-key", "hf-token", "auth-token", "password")
 
 _HINT: Final = (
-    "revoke it where it was issued; keep the new one in a file that only the server may read, and give that file's path"
+    "revoke it where it was issued and leave it out: ModelGrid hands no secrets to servers yet; weights behind a token"
+    " can be downloaded by hand and given by their path"
 )
 _HINT_GATEWAY: Final = "revoke it; put the SHA-256 of a new one here: `modelgrid key new` prints both"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Network, ip_address
 from typing import TYPE_CHECKING, Final
 
 from modelgrid.config.faults import Fault, closest, suggestion
 from modelgrid.config.fit import misfits, source_of
 from modelgrid.config.schema import Runtime
 from modelgrid.errors import ConfigError
+from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 #: The built-in engine that has nothing to run by itself.
 CUSTOM: Final = "custom"
 
-_HIGHEST_PORT: Final = 65535
-_PORT_DIGITS: Final = len(str(_HIGHEST_PORT))
 #: Patterns that are compared with every name. More than these only a machine writes.
 _MOST_PATTERNS: Final = 200
 #: Models that one hint names.
@@ -102,7 +101,7 @@ def check_engine_needs(config: Config, *, builtin: Collection[str]) -> Iterator[
 def check_ports(config: Config) -> Iterator[Fault]:
     """No two servers want one port of the loopback."""
     owners: dict[int, str] = {}
-    host, port = split_listen(config.gateway.listen) or ("", 0)
+    host, port = split_address(config.gateway.listen) or ("", 0)
     if host in {"127.0.0.1", "0.0.0.0", "::"}:  # noqa: S104  a comparison
         owners[port] = "the gateway"
     for name, model in config.models.items():
@@ -119,7 +118,7 @@ def check_listen(config: Config, *, keys: bool) -> Iterator[Fault]:
     """The gateway's address is one, and open to the network only with a key. *keys*: the file has some."""
     listen = config.gateway.listen
     path = ("gateway", "listen")
-    split = split_listen(listen)
+    split = split_address(listen)
     if split is None:
         hint = "write an IP address, a colon and a port, like 127.0.0.1:8080 or [::]:8080"
         if listen.partition(":")[0] == "localhost":
@@ -132,21 +131,6 @@ def check_listen(config: Config, *, keys: bool) -> Iterator[Fault]:
             path=path,
             hint="make one with `modelgrid key new NAME`, or listen on 127.0.0.1",
         )
-
-
-def split_listen(text: str) -> tuple[str, int] | None:
-    """Return the IP address and the port of ``127.0.0.1:8080`` or ``[::1]:8080``; none for any other form."""
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if bracketed else host
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    # int() reads more than digits, and ip_address a zone that no unit file carries
-    if isinstance(address, IPv6Address) is not bracketed or "%" in host or not (port.isascii() and port.isdigit()):
-        return None
-    return (host, int(port)) if len(port) <= _PORT_DIGITS and 1 <= int(port) <= _HIGHEST_PORT else None
 
 
 def check_keys(config: Config) -> Iterator[Fault]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 from modelgrid.quantities import parse_duration, parse_size, write_duration, write_size
 
@@ -26,6 +36,18 @@ def _quantity(parse: Callable[[str], float], example: str) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def _at_least(least: str, parse: Callable[[str], float]) -> AfterValidator:
+    """Refuse a quantity below *least* with the error that pydantic has for numbers, and the bound with its unit."""
+    bound = parse(least)
+
+    def validate(value: float) -> float:
+        if value < bound:
+            raise PydanticCustomError("greater_than_equal", "must be at least {ge}", {"ge": least})
+        return value
+
+    return AfterValidator(validate)
+
+
 #: No control character in any string: one newline in a unit's value would start a section of its own.
 TEXT_FORM = r"^[^\x00-\x1f\x7f]*$"
 MODEL_NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
@@ -34,17 +56,29 @@ API_PATH_FORM = r"^/[A-Za-z0-9/_.-]*$"
 SHA256_FORM = r"^[0-9a-f]{64}$"
 
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=TEXT_FORM)]
+_SIZE_FORM = r"[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$"
+_DURATION_FORM = "([0-9]+(ms|s|m|h|d))+$"
+#: What a regular expression can say of a lower bound: zero is below it.
+_NOT_ZERO = "(?=.*[1-9])"
 Size = Annotated[
     int,
     _quantity(parse_size, "8GiB"),
     PlainSerializer(write_size),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$", "examples": ["8GiB"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE_FORM}", "examples": ["8GiB"]}),
 ]
-Duration = Annotated[
+#: A request body that holds a question. 0B would refuse every request.
+BodySize = Annotated[
+    Size,
+    _at_least("1KiB", parse_size),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NOT_ZERO}{_SIZE_FORM}", "examples": ["64MiB"]}),
+]
+#: 0s would give up every server before its first answer.
+StartTimeout = Annotated[
     float,
     _quantity(parse_duration, "15m"),
     PlainSerializer(write_duration),
-    WithJsonSchema({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["15m"]}),
+    _at_least("1s", parse_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NOT_ZERO}{_DURATION_FORM}", "examples": ["15m"]}),
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 ModelName = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=MODEL_NAME_FORM)]
@@ -96,8 +130,8 @@ class Gateway(_Section):
     """Address and port. Beyond loopback at least one key is required."""
     keys: list[Key] = Field(default_factory=list)
     """Keys that clients may use. Without any, on loopback, no key is asked for."""
-    max_body: Size = Field(default=64 * 1024**2, json_schema_extra={"default": "64MiB"})
-    """Largest request body; 64MiB when left out."""
+    max_body: BodySize = Field(default=64 * 1024**2, json_schema_extra={"default": "64MiB"})
+    """Largest request body, at least 1KiB; 64MiB when left out."""
 
 
 class Network(_Section):
@@ -172,8 +206,8 @@ class Model(_Section):
     """Loopback port of the server. Left out, one is chosen that stays the same while the name does."""
     egress: Annotated[bool, Field(strict=True)] | None = None
     """Whether the container may open connections to the outside. Left out: only where it fetches its weights."""
-    start_timeout: Duration = Field(default=600.0, json_schema_extra={"default": "10m"})
-    """How long the server may take until it is ready; `10m` when left out."""
+    start_timeout: StartTimeout = Field(default=600.0, json_schema_extra={"default": "10m"})
+    """How long the server may take until it is ready, at least 1s; `10m` when left out."""
 
 
 class Config(_Section):

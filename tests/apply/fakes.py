@@ -175,16 +175,8 @@ class FakeProcesses:
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
         if argv[0] in self.missing:
             return Completed(returncode=NOT_FOUND, stdout="", stderr="No such file or directory")
-        if argv[:2] == ("podman", "--version"):
-            return Completed(returncode=0, stdout=f"{self.podman}\n", stderr="")
-        if argv[:3] == ("podman", "network", "rm"):
-            self.networks_removed.append(argv[3])
-            return Completed(returncode=0, stdout=argv[3], stderr="")
-        if argv[:3] == ("podman", "image", "exists"):
-            return Completed(returncode=1 if argv[3] in self.missing_images else 0, stdout="", stderr="")
-        if argv[:4] == ("podman", "rm", "--force", "--ignore"):
-            self.containers_removed.append(argv[4])
-            return Completed(returncode=0, stdout="", stderr="")
+        if argv[0] == "podman":
+            return self._podman(*argv[1:])
         if argv[0] == GENERATOR:
             return self._generate(Path((environment or {})["QUADLET_UNIT_DIRS"]))
         if argv[0] == "systemd-analyze":
@@ -192,6 +184,20 @@ class FakeProcesses:
         if argv[0] == "journalctl":
             return Completed(returncode=0, stdout=self.journal, stderr="")
         raise AssertionError(argv)
+
+    def _podman(self, *argv: str) -> Completed:
+        match argv:
+            case ("--version",):
+                return Completed(returncode=0, stdout=f"{self.podman}\n", stderr="")
+            case ("network", "rm", name):
+                self.networks_removed.append(name)
+            case ("image", "exists", name):
+                return Completed(returncode=1 if name in self.missing_images else 0, stdout="", stderr="")
+            case ("rm", "--force", "--ignore", name):
+                self.containers_removed.append(name)
+            case _:
+                raise AssertionError(argv)
+        return Completed(returncode=0, stdout="", stderr="")
 
     def _generate(self, folder: Path) -> Completed:
         items = [Artifact(path=f"quadlets/{path.name}", content=path.read_text()) for path in sorted(folder.iterdir())]

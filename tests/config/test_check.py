@@ -63,6 +63,10 @@ FAULTY = [
     ("engines: {llamacpp: {apis: [v1/chat]}}\nmodels: {a: {engine: llamacpp}}", "MG2005", 2, 29),
     ("models:\n  a: {engine: vllm, context: 0}", "MG2006", 3, 30),
     ("models:\n  a: {engine: vllm, port: 65536}", "MG2006", 3, 27),
+    ("models:\n  a: {engine: vllm, start_timeout: 0s}", "MG2006", 3, 36),
+    ("models:\n  a: {engine: vllm, start_timeout: 999ms}", "MG2006", 3, 36),
+    ("gateway: {max_body: 0B}", "MG2006", 2, 21),
+    ("gateway: {max_body: 1023B}", "MG2006", 2, 21),
     (f"gateway:\n  keys: [{{name: a, sha256: {HASH}, models: []}}]\nmodels: {{a: {{engine: vllm}}}}", "MG2006", 3, 102),
     # rules
     ("models:\n  a: {engine: lamacpp}", "MG3001", 3, 15),
@@ -144,6 +148,7 @@ def test_the_version_is_asked_for(text: str, place: tuple[str, int, int]) -> Non
         "engines: {mine: {image: localhost/serve}}\nmodels: {a: {engine: mine, env: {HF_TOKEN_PATH: /run/x}}}",
         "models: {a: {engine: custom, image: 'a.io:5000/b@sha256:00'}}",
         "models: {a: {engine: vllm, image: 'localhost:5000/b', gpus: []}}",
+        "gateway: {max_body: 1KiB}\nmodels: {a: {engine: vllm, start_timeout: 500ms500ms}}",
         "models: {a: {engine: vllm, context: , args: {b: [1, x, true, 0.5]}}}",
         "x-base: &base {engine: vllm}\nmodels: {a: {<<: *base, x-note: mine}}",
     ],
@@ -216,6 +221,12 @@ def test_a_part_that_the_loader_left_out_causes_no_warning() -> None:
     _, report = check_text("version: 1\nengines: {vllm: {port: 1}}\nmodels: {}\nmodels: {a: {engine: vllm}}\n")
 
     assert [item.code for item in report] == ["MG1009"]
+
+
+def test_a_lower_bound_is_named_with_its_unit() -> None:
+    _, report = check_text("version: 1\nmodels: {a: {engine: vllm, start_timeout: 0m}}\n")
+
+    assert report.errors[0].message == 'start_timeout must be at least 1s, and is "0m"'
 
 
 @pytest.mark.parametrize(

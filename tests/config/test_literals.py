@@ -108,3 +108,13 @@ def test_a_key_of_the_gateway_is_answered_with_its_hash() -> None:
     _, report = check_text("version: 1\ngateway: {keys: [{name: a, sha256: sk-mg-abcdefghijklmnopqrstuvwx}]}\n")
 
     assert "SHA-256" in next(item.hint or "" for item in report if item.code == "MG3010")
+
+
+def test_the_hint_offers_only_what_works() -> None:
+    _, report = check_text("version: 1\nmodels: {a: {engine: vllm, env: {HF_TOKEN: abcdef}}}\n")
+    (fault,) = report
+    hint = fault.hint or ""
+
+    assert "leave it out" in hint
+    assert "downloaded by hand" in hint
+    assert "that file" not in hint

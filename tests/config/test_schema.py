@@ -63,6 +63,10 @@ def test_examples_are_sound_to_both(path: Path, validator: Draft202012Validator)
         "version: 1\nmodels: {a: {engine: vllm, vram: 8}}",
         "version: 1\nmodels: {a: {engine: vllm, vram: 8GB.}}",
         "version: 1\nmodels: {a: {engine: vllm, start_timeout: 10}}",
+        "version: 1\nmodels: {a: {engine: vllm, start_timeout: 0s}}",
+        "version: 1\nmodels: {a: {engine: vllm, start_timeout: 0m0ms}}",
+        "version: 1\ngateway: {max_body: 0B}",
+        "version: 1\ngateway: {max_body: 0.0 GiB}",
         "version: 1\nmodels: {a: {engine: vllm, port: 0}}",
         "version: 1\nmodels: {a: {engine: vllm, gpus: [x, 1.5]}}",
         "version: 1\nmodels: {a: {engine: vllm, args: {b: {c: 1}}}}",
@@ -86,6 +90,24 @@ def test_both_allow_keys_of_the_users_own(validator: Draft202012Validator) -> No
 
     assert config is not None
     assert list(validator.iter_errors(yaml.safe_load(text))) == []
+
+
+@pytest.mark.parametrize("text", ["1KiB", "0.5 MiB", "1024B"])
+def test_both_allow_sizes_from_the_bound_on(text: str, validator: Draft202012Validator) -> None:
+    data = f"version: 1\ngateway: {{max_body: {text}}}"
+    config, _ = check_text(data)
+
+    assert config is not None
+    assert list(validator.iter_errors(yaml.safe_load(data))) == []
+
+
+@pytest.mark.parametrize("text", ["1s", "1000ms", "500ms500ms", "0h1m", "010s"])
+def test_both_allow_durations_from_the_bound_on(text: str, validator: Draft202012Validator) -> None:
+    data = f"version: 1\nmodels: {{a: {{engine: vllm, start_timeout: {text}}}}}"
+    config, _ = check_text(data)
+
+    assert config is not None
+    assert list(validator.iter_errors(yaml.safe_load(data))) == []
 
 
 def test_every_key_is_described(validator: Draft202012Validator) -> None:
