@@ -15,7 +15,6 @@ from modelgrid.cli.pipeline import (
     scope_of,
     target_facts,
 )
-from modelgrid.cli.tree import write_tree
 from modelgrid.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +62,8 @@ def _print_json(error: ConfigError) -> None:
 
 def run_compile(options: argparse.Namespace) -> int:
     """Write the compiled tree to a folder that is new or that an earlier compile wrote."""
-    from modelgrid.emit import emit  # noqa: PLC0415  `check` does not emit
+    from modelgrid.cli.tree import write_tree  # noqa: PLC0415  `check` does not emit
+    from modelgrid.emit import emit  # noqa: PLC0415  the same
 
     checked = check_file(options.file, strict=options.strict, local=options.facts is None)
     target = target_facts(checked, options.facts)
