@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import note, use_colour
+from modelgrid.cli.output import discard, note, use_colour
 from modelgrid.cli.parser import build_parser
 from modelgrid.errors import ConfigError, HostError, InternalError, ModelGridError
 
@@ -31,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report_error(error)
         return error.exit_code
     except BrokenPipeError:
-        # the reader of our output has gone, as `| head` does; the flush at exit must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader of our output has gone, as `| head` does
+        discard(sys.stdout)
         return 0
     except KeyboardInterrupt:
         note("modelgrid: interrupted")

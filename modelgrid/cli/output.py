@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -25,9 +24,16 @@ def result_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Print progress, a warning or an explanation. Where nobody reads it any more, the work goes on."""
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
         sys.stderr.flush()
+    except BrokenPipeError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what goes to *stream* go nowhere: its reader has gone, and the flush at exit must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def counted(count: int, word: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from modelgrid.apply.control import control_grid, control_model, start_at_boot, unit_of_model
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
+from modelgrid.apply.files import locked
 from modelgrid.apply.observe import status
 from modelgrid.apply.systemd import Verb
 from modelgrid.errors import HostError, UsageError
@@ -41,6 +42,20 @@ def test_one_model_is_restarted_by_its_name(machine: Machine) -> None:
     assert unit_of_model(machine.host(), "b:latest").name == unit_of("b")
     assert control_model(machine.host(), "b:latest", Verb.RESTART) == unit_of("b")
     assert machine.facts() == [f"restart {unit_of('b')}"]
+
+
+def test_nothing_is_started_or_stopped_while_another_process_changes_the_host(machine: Machine) -> None:
+    apply(tree(["a"]), machine.host())
+    machine.facts()
+    host = machine.host()
+    with locked(host.files, host.layout.lock):
+        for control in (
+            lambda: control_grid(machine.host(), Verb.STOP),
+            lambda: control_model(machine.host(), "a:latest", Verb.STOP),
+        ):
+            with pytest.raises(HostError, match="another"):
+                control()
+    assert machine.facts() == []
 
 
 def test_an_unknown_model_is_told_with_those_there_are(machine: Machine) -> None:

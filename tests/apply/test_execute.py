@@ -351,6 +351,7 @@ def test_destroy_leaves_nothing_of_ours_and_all_of_others(machine: Machine) -> N
     apply(tree(["a"], ["c"]), machine.host())
     assert destroy(machine.host())
     assert machine.processes.networks_removed == ["modelgrid"]
+    assert machine.processes.containers_removed == ["modelgrid-model-a"]
     assert foreign.read_text() == "mine"
     foreign.unlink()
     assert_nothing_left(machine)

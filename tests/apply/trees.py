@@ -26,7 +26,8 @@ def container(slug: str, *, context: int = 4096, image: str = "localhost/llama:1
         path=f"quadlets/modelgrid-model-{slug}.container",
         content=(
             f"# {comment}\n[Unit]\nDescription=Model {slug} {comment}\nPartOf=modelgrid.target\n\n"
-            f"[Container]\nImage={reference}\nExec=--ctx-size {context}\nNetwork=modelgrid.network\n"
+            f"[Container]\nContainerName=modelgrid-model-{slug}\n"
+            f"Image={reference}\nExec=--ctx-size {context}\nNetwork=modelgrid.network\n"
             f"DropCapability=all\nNoNewPrivileges=true\nReadOnly=true\n\n[Service]\nTimeoutStartSec=600s\n\n"
             f'[X-ModelGrid]\nModel={slug}:latest\nOrigin=$.models["{slug}:latest"]\n\n[Install]\nWantedBy=modelgrid.target\n'
         ),

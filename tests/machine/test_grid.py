@@ -182,6 +182,31 @@ def test_a_model_that_never_gets_healthy_brings_the_generation_before_back(grid:
     assert grid.plan()[0] == 0
 
 
+@pytest.mark.parametrize("name", ["HUP", "TERM", "INT"])
+def test_an_apply_that_is_interrupted_goes_back(grid: Grid, name: str) -> None:
+    before = grid.invocations(EMBED, GATEWAY)
+    grid.machine.write(FILE, grid.base.replace("context: 1024", "context: 1536"))
+    with grid.machine.popen(["modelgrid", "apply", FILE]) as applying:
+        assert applying.stderr is not None
+        for line in applying.stderr:
+            if line.startswith("restarting"):
+                break
+        grid.machine.run(["pkill", f"--signal={name}", "--full", f"modelgrid apply {FILE}"])
+        said = applying.stderr.read()
+    assert applying.returncode == 130, said
+    assert "Traceback" not in said
+    assert grid.invocations(EMBED, GATEWAY) == before
+    assert "1024" in command_line(grid, "modelgrid-model-gemma")
+    grid.machine.write(FILE, grid.base)
+    assert grid.plan()[0] == 0
+
+
+def test_an_apply_whose_messages_nobody_reads_is_done_all_the_same(grid: Grid) -> None:
+    grid.machine.write(FILE, grid.base.replace("context: 1024", "context: 1280"))
+    grid.machine.run(["bash", "-o", "pipefail", "-c", f"modelgrid apply {FILE} 2>&1 | head -n 1"], timeout=120)
+    assert "1280" in command_line(grid, "modelgrid-model-gemma")
+
+
 def test_containers_are_hardened_and_have_no_way_out(grid: Grid) -> None:
     status = grid.machine.run(["podman", "exec", "modelgrid-model-gemma", "cat", "/proc/1/status"]).stdout
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
