@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from modelgrid.diagnostics import Diagnostic, Location, Report
+    from modelgrid.errors import ModelGridError
 
 #: Characters of an excerpt that are shown, and of them before the fault.
 _WINDOW = 100
@@ -30,15 +31,21 @@ def render_text(report: Report, *, colour: bool = False) -> str:
     return "\n\n".join("\n".join(_diagnostic_lines(item, colour=colour)) for item in report)
 
 
-def to_json(report: Report) -> str:
-    """Write *report* as a JSON object: ``diagnostics``, in order, and the numbers of ``errors`` and ``warnings``."""
+def to_json(report: Report, *, error: ModelGridError | None = None) -> str:
+    """Write *report* as a JSON object: ``diagnostics``, in order, and the numbers of ``errors`` and ``warnings``.
+
+    *error* is what ended the command without a place in the file: it counts as one more error, and is in ``message``
+    and ``hint``.
+    """
     import json  # noqa: PLC0415  only for tools
 
-    data = {
+    data: dict[str, Any] = {
         "diagnostics": [_data(item) for item in report],
-        "errors": len(report.errors),
+        "errors": len(report.errors) + (error is not None),
         "warnings": len(report.warnings),
     }
+    if error is not None:
+        data |= {"message": mask(error.message), "hint": mask(error.hint) if error.hint else None}
     # escapes only: a lone surrogate in a file name must not fail when the text is printed
     return json.dumps(data, indent=2, ensure_ascii=True)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.cli.output import counted, note, result, result_json
+from modelgrid.cli.output import counted, note, result
 from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
     declared_programs,
+    failure_of,
     print_warnings,
     probe_host,
     scope_of,
     target_facts,
 )
-from modelgrid.errors import ConfigError, UsageError
+from modelgrid.diagnostics import Report
+from modelgrid.errors import ConfigError, ModelGridError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -23,41 +25,60 @@ if TYPE_CHECKING:
 
 def run_check(options: argparse.Namespace) -> int:
     """Report every fault. With the facts of a target, what does not fit it is a fault too."""
+    report, models, unplaced = _check(options)
+    error = unplaced or failure_of(report, strict=options.strict)
+    if options.format != "text":
+        if text := _for_tools(report, unplaced, options.format):
+            result(text)
+        if options.format == "github" and error is not None:
+            note(f"modelgrid: {error.message}")
+        return error.exit_code if error else 0
+    if unplaced is not None or error is None:
+        print_warnings(report)
+    if error is not None:
+        raise error
+    note(f"{options.file}: {counted(models, 'model')}, no errors")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> tuple[Report, int, ModelGridError | None]:
+    """Return all that was found, the number of models, and what ended the search without a place in the file.
+
+    Warnings do not end it, so that what comes after them is seen too.
+    """
+    report, models = Report(), 0
     try:
-        checked = check_file(options.file, strict=options.strict, local=options.facts is None)
-        report = checked.report
+        checked = check_file(options.file, local=options.facts is None)
+        report, models = checked.report, len(checked.config.models)
         facts = target_facts(checked, options.facts)
         if facts is not None:
             from modelgrid.emit import emit  # noqa: PLC0415  only where there is a target to emit for
 
-            compiled = compile_checked(
-                checked, facts=facts, scope=scope_of(options), foreign=True, strict=options.strict
-            )
+            compiled = compile_checked(checked, facts=facts, scope=scope_of(options), foreign=True)
             report += compiled.report
             emit(compiled.deployment)
-    except ConfigError as error:
-        if options.format != "json":
-            raise
-        _print_json(error)
-        return error.exit_code
-    if options.format == "json":
-        from modelgrid.rendering import to_json  # noqa: PLC0415  only for tools
-
-        result(to_json(report))
-    else:
-        print_warnings(report)
-        note(f"{options.file}: {counted(len(checked.config.models), 'model')}, no errors")
-    return 0
+    except ModelGridError as error:
+        if not isinstance(error, ConfigError) or error.report is None:
+            return report, models, error
+        report += error.report
+    return report, models, None
 
 
-def _print_json(error: ConfigError) -> None:
-    if error.report is None:
-        # no text was read, so no part of it is at fault
-        result_json({"diagnostics": [], "errors": 1, "warnings": 0, "message": error.message, "hint": error.hint})
-        return
-    from modelgrid.rendering import to_json  # noqa: PLC0415  only for tools
+def _for_tools(report: Report, error: ModelGridError | None, form: str) -> str:
+    """Write *report* in *form*, and *error*, which is not in it."""
+    match form:
+        case "json":
+            from modelgrid.rendering import to_json  # noqa: PLC0415  only for tools
 
-    result(to_json(error.report))
+            return to_json(report, error=error)
+        case "sarif":
+            from modelgrid.sarif import to_sarif  # noqa: PLC0415  only for tools
+
+            return to_sarif(report, base=Path.cwd(), error=error)
+        case _:
+            from modelgrid.workflow_commands import to_workflow_commands  # noqa: PLC0415  only for tools
+
+            return to_workflow_commands(report, base=Path.cwd(), error=error)
 
 
 def run_compile(options: argparse.Namespace) -> int:

@@ -96,7 +96,9 @@ def _compiling(commands: Any) -> None:
     _facts(check)
     _user(check)
     _strict(check)
-    check.add_argument("--format", choices=("text", "json"), default="text", help="how faults are shown (text)")
+    check.add_argument(
+        "--format", choices=("text", "json", "sarif", "github"), default="text", help="how faults are shown (text)"
+    )
 
     compile_ = _add(
         commands, "compile", "compiling:run_compile", "write the units and the routing manifest to a folder"

@@ -211,9 +211,17 @@ def _read(file: str) -> bytes:
         ) from error
 
 
-def _fail_on(report: Report, *, strict: bool) -> None:
+def failure_of(report: Report, *, strict: bool) -> ConfigError | None:
+    """Return the error that *report* is; none where it has nothing that stops. *strict*: warnings stop too."""
     errors, warnings = len(report.errors), len(report.warnings)
-    if errors or (strict and warnings):
-        said = [counted(errors, "error")] if errors else []
-        said += [counted(warnings, "warning")] if strict and warnings else []
-        raise ConfigError(" and ".join(said), report=report)
+    if not errors and not (strict and warnings):
+        return None
+    said = [counted(errors, "error")] if errors else []
+    said += [counted(warnings, "warning")] if strict and warnings else []
+    return ConfigError(" and ".join(said), report=report)
+
+
+def _fail_on(report: Report, *, strict: bool) -> None:
+    error = failure_of(report, strict=strict)
+    if error is not None:
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,69 @@ def test_check_writes_json_for_tools(bad: Path, capsys: pytest.CaptureFixture[st
     report = json.loads(capsys.readouterr().out)
     assert report["errors"] == len(report["diagnostics"])
     assert {item["line"] for item in report["diagnostics"]} >= {2, 5, 7}
+
+
+def test_check_writes_sarif_and_workflow_commands_with_the_same_faults(
+    bad: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bad.parent)
+    assert main(["check", str(bad), "--format", "json", "--facts", FACTS]) == 1
+    wanted = [(item["code"], item["line"]) for item in json.loads(capsys.readouterr().out)["diagnostics"]]
+
+    assert main(["check", str(bad), "--format", "sarif", "--facts", FACTS]) == 1
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    places = [item["locations"][0]["physicalLocation"] for item in run["results"]]
+    assert {place["artifactLocation"]["uri"] for place in places} == {"bad.yaml"}
+    rules = [item["ruleId"] for item in run["results"]]
+    assert list(zip(rules, [place["region"]["startLine"] for place in places], strict=True)) == wanted
+
+    assert main(["check", str(bad), "--format", "github", "--facts", FACTS]) == 1
+    captured = capsys.readouterr()
+    assert [line.partition(",endLine")[0] for line in captured.out.splitlines()] == [
+        f"::error file=bad.yaml,line={line}" for _, line in wanted
+    ]
+    assert f"{len(wanted)} errors" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [("text", None), ("json", '"message": "cannot read'), ("sarif", '"text": "cannot read'), ("github", "::error ")],
+)
+def test_a_file_that_is_not_there_is_said_in_every_format(
+    form: str, said: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(tmp_path / "none.yaml"), "--format", form]) == 1
+    captured = capsys.readouterr()
+    if said is None:
+        assert "cannot read" in captured.err
+    else:
+        assert said in captured.out
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_strict_fails_on_a_warning_that_stays_one_in_every_format(
+    form: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.write_text(GOOD + "    port: 9000\n", encoding="utf-8")
+    arguments = ["check", str(good), "--facts", FACTS, "--format", form]
+    assert main(arguments) == 0
+    without = capsys.readouterr()
+    assert main([*arguments, "--strict"]) == 1
+    with_strict = capsys.readouterr()
+    for captured in (without, with_strict):
+        shown = captured.err if form == "text" else captured.out
+        assert "MG4007" in shown
+        assert "warning" in shown
+    assert without.out == with_strict.out
+
+
+def test_warnings_do_not_hide_what_comes_after_them(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good.write_text(
+        GOOD + "    port: 9000\n    gpus: 2\nengines: {mine: {image: docker.io/a/b:1, port: 9}}\n", encoding="utf-8"
+    )
+    assert main(["check", str(good), "--facts", FACTS, "--strict"]) == 1
+    shown = capsys.readouterr().err
+    assert {"warning[MG3017]", "error[MG4002]"} <= set(re.findall(r"(?:warning|error)\[MG\d+\]", shown))
 
 
 def test_a_missing_model_file_is_a_fault_on_this_host_only(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
