@@ -16,9 +16,11 @@ import pytest
 
 #: Debian package of each tool that tests use, where its name is not the tool's own.
 PACKAGES = {
+    "ignition-validate": "ignition",
     "ip": "iproute2",
     "nix-instantiate": "nix-bin",
     "nsenter": "util-linux",
+    "systemctl": "systemd",
     "systemd-analyze": "systemd",
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",

@@ -82,23 +82,29 @@ def _for_tools(report: Report, error: ModelGridError | None, form: str) -> str:
 
 
 def run_compile(options: argparse.Namespace) -> int:
-    """Write the compiled tree to a folder that is new or that an earlier compile wrote."""
+    """Write the compiled tree, in one of its forms, to a folder that is new or that an earlier compile wrote."""
     from modelgrid.cli.tree import write_tree  # noqa: PLC0415  `check` does not emit
     from modelgrid.emit import emit  # noqa: PLC0415  the same
+    from modelgrid.forms import TREE, convert  # noqa: PLC0415  the same
 
+    if options.user and options.form != TREE:
+        raise UsageError(f"--as {options.form} is for the system's units", hint=f"leave out --user, or use --as {TREE}")
     checked = check_file(options.file, strict=options.strict, local=options.facts is None)
     target = target_facts(checked, options.facts)
+    facts = target or probe_host(declared_programs(checked.config))
     compiled = compile_checked(
         checked,
-        facts=target or probe_host(declared_programs(checked.config)),
+        facts=facts,
         scope=scope_of(options),
         foreign=target is not None,
         strict=options.strict,
     )
     print_warnings(checked.report + compiled.report)
-    artifacts = emit(compiled.deployment)
-    write_tree(Path(options.output), artifacts)
-    note(f"wrote {len(artifacts)} files to {options.output}")
+    output = convert(emit(compiled.deployment), options.form, distribution=facts.distribution)
+    write_tree(Path(options.output), output.files)
+    for text in output.notes:
+        note(text)
+    note(f"wrote {counted(len(output.files), 'file')} to {options.output}")
     return 0
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from modelgrid import __version__
+from modelgrid.forms import FORMS, TREE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +106,7 @@ def _compiling(commands: Any) -> None:
     )
     _file(compile_)
     compile_.add_argument("-o", "--output", required=True, metavar="DIR", help="new folder, or one that compile wrote")
+    compile_.add_argument("--as", dest="form", choices=FORMS, default=TREE, help=f"what to write ({TREE})")
     _facts(compile_)
     _user(compile_)
     _strict(compile_)

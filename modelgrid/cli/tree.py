@@ -1,4 +1,4 @@
-"""Writes a compiled tree to a folder, for people, image builds and reviews."""
+"""Writes a compiled tree, or another form of it, to a folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from modelgrid.emit.artifact import Artifact
+    from modelgrid.forms.output import OutputFile
 
 
-def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
-    """Make *folder* hold *artifacts* and their checksums, and nothing else.
+def write_tree(folder: Path, files: Iterable[OutputFile]) -> None:
+    """Make *folder* hold *files* and their checksums, and nothing else.
 
     A folder that has files of another origin is left alone.
 
@@ -23,7 +23,7 @@ def write_tree(folder: Path, artifacts: Iterable[Artifact]) -> None:
         UsageError: the folder is no empty one and was not written by ``compile``.
         HostError: it cannot be written.
     """
-    contents = {artifact.path: (artifact.content.encode(), artifact.mode) for artifact in artifacts}
+    contents = {file.path: (file.content, file.mode) for file in files}
     sums = checksums({path: content for path, (content, _) in contents.items()})
     try:
         _clear(folder)
