@@ -139,6 +139,13 @@ CODES: Final[Mapping[str, Code]] = {
         "The file has so many faults that only the first ones are shown.",
         "Mend those that are shown, and check again.",
     ),
+    "MG2009": Code(
+        "a value cannot be written in a unit",
+        "The reader of the unit, systemd or podman's generator, has no spelling for the value: it has a control"
+        " character, a quote or backslash where none can be escaped, or begins or ends with white space that is"
+        " trimmed.",
+        "Write the value in another way, or put it into a file that the server reads.",
+    ),
     "MG3001": Code(
         "the engine is unknown",
         "A model names an engine that is neither built in nor declared under `engines`.",
@@ -284,5 +291,21 @@ CODES: Final[Mapping[str, Code]] = {
         "a relative source is for another host",
         "The target is another host, and `source` is relative to a configuration that is not there.",
         "Write the absolute path that the weights have on the target.",
+    ),
+    "MG4040": Code(
+        "the target is too old for a key",
+        "The unit needs a key that the target's podman or systemd does not have yet, and an older one with the same"
+        " meaning does not exist.",
+        "Upgrade the target, or leave out the part of the configuration that needs the key.",
+    ),
+    "MG4041": Code(
+        "podman's generator refuses the unit",
+        "The generator of the host, which makes services of quadlets, does not take what the value became.",
+        "Change the value as the generator's words say; `modelgrid compile` shows the quadlet.",
+    ),
+    "MG4042": Code(
+        "systemd refuses the unit",
+        "`systemd-analyze verify` on the host does not take what the value became.",
+        "Change the value as systemd's words say; `modelgrid compile` shows the unit.",
     ),
 }

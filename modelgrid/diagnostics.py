@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]|\["((?:[^"\\]|\\.)*)"\]', re.DOTALL)
 
 
 def format_path(path: Path) -> str:
@@ -28,6 +29,26 @@ def format_path(path: Path) -> str:
             escaped = step.replace("\\", "\\\\").replace('"', '\\"')
             text += f'["{escaped}"]'
     return text
+
+
+def parse_path(text: str) -> Path:
+    """Read what :func:`format_path` wrote.
+
+    Raises:
+        ValueError: *text* is no such path.
+    """
+    path: list[str | int] = []
+    place = 1
+    while place < len(text):
+        step = _STEP.match(text, place)
+        if step is None:
+            break
+        key, index, quoted = step.groups()
+        path.append(int(index) if index is not None else key or re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
+        place = step.end()
+    if not text.startswith("$") or place != len(text):
+        raise ValueError(f"{text!r} is no path")
+    return tuple(path)
 
 
 class Severity(Enum):

@@ -47,7 +47,8 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
 
     Raises:
         HostError: the host cannot take it, another process is changing it, or units do not come up (ApplyError).
-        InternalError: the host's own tools refuse what ModelGrid made. Nothing was written.
+        ConfigError: the host's own tools refuse what came of the configuration. Nothing was written.
+        InternalError: they refuse what ModelGrid made. Nothing was written.
     """
     with _os_errors():
         check_host(host, containers=has_containers(desired))

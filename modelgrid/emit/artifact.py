@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 #: Name of the list of checksums in a tree.
 SUMS = "SHA256SUMS"
@@ -15,6 +16,24 @@ SUMS = "SHA256SUMS"
 #: Folders of a compiled tree, and so of a generation.
 QUADLETS = "quadlets"
 UNITS = "units"
+
+
+class TracedText(str):
+    """Text of a file that knows which parts of the configuration its lines come from.
+
+    *origins* has pairs of a line, from 1, and a path such as ``$.models.qwen.context``, in the order of the lines.
+    The text is equal to the same text without them, and is written without them.
+    """
+
+    __slots__ = ("origins",)
+
+    origins: tuple[tuple[int, str], ...]
+
+    def __new__(cls, text: str, origins: tuple[tuple[int, str], ...]) -> Self:
+        """Attach *origins* to *text*."""
+        made = super().__new__(cls, text)
+        made.origins = origins
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -31,6 +50,11 @@ class Artifact:
     path: str
     content: str
     mode: int = 0o644
+
+    @property
+    def origins(self) -> tuple[tuple[int, str], ...]:
+        """Lines of the content and the parts of the configuration that they come from; none in a tree read back."""
+        return self.content.origins if isinstance(self.content, TracedText) else ()
 
 
 def checksums(contents: Mapping[str, bytes]) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelgrid.diagnostics import Report
+from modelgrid.emit.faults import too_old
 from modelgrid.emit.unitfile import parse_unit
 from modelgrid.errors import ConfigError, InternalError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelgrid.emit.artifact import Artifact
+    from modelgrid.emit.unitfile import Key
 
 #: (section, key) to the first podman, and (section, key, value) where the value came later than its key.
 PODMAN: Mapping[tuple[str, ...], tuple[int, int]] = {
@@ -140,17 +143,16 @@ def check_support(artifact: Artifact, *, podman: tuple[int, ...], systemd: int) 
         if (section, key) in SYSTEMD:
             needed = SYSTEMD[section, key]
             if systemd and systemd < needed:
-                raise _too_old(artifact, key, f"systemd {needed}", str(systemd))
+                raise _too_old(artifact, (section, key), f"systemd {needed}", str(systemd))
         elif (section, key) in PODMAN:
             first = max(PODMAN.get((section, key, value), PODMAN[section, key]) for value in values)
             if podman and podman[:2] < first:
-                raise _too_old(artifact, key, f"podman {first[0]}.{first[1]}", ".".join(map(str, podman)))
+                raise _too_old(artifact, (section, key), f"podman {first[0]}.{first[1]}", ".".join(map(str, podman)))
         else:
             raise InternalError(f"{artifact.path}: no table says which version brought {key}= in [{section}]")
 
 
-def _too_old(artifact: Artifact, key: str, needed: str, found: str) -> ConfigError:
-    return ConfigError(
-        f"{artifact.path} needs {key}=, which came with {needed}, and the target has {found}",
-        hint=f"upgrade the target to {needed} or later",
-    )
+def _too_old(artifact: Artifact, key: Key, needed: str, found: str) -> ConfigError:
+    message = f"{artifact.path} needs {key[1]}=, which came with {needed}, and the target has {found}"
+    hint = f"upgrade the target to {needed} or later"
+    return ConfigError(message, hint=hint, report=Report((too_old(artifact, key, message, hint),)))

@@ -12,16 +12,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Self
+
+_P = ParamSpec("_P")
 
 
 class UnitText(str):
-    """Text as it stands in a unit: an encoder has made it. Templates take nothing else."""
+    """Text as it stands in a unit: an encoder has made it. Templates take nothing else.
 
-    __slots__ = ()
+    *origins* are the parts of the configuration that it comes from, ``$.models.qwen.context``. Two texts are equal
+    without them.
+    """
+
+    __slots__ = ("origins",)
+
+    origins: tuple[str, ...]
+
+    def __new__(cls, text: str = "", *, origins: tuple[str, ...] = ()) -> Self:
+        """Mark *text* as written by an encoder."""
+        made = super().__new__(cls, text)
+        made.origins = origins
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +52,33 @@ Value: TypeAlias = Piece | tuple[Piece, ...]
 
 
 class Unrepresentable(ValueError):  # noqa: N818  it says what the value is
-    """*value* cannot be written for its reader. *rule* is a clause that says why."""
+    """*value* cannot be written for its reader. *rule* is a clause that says why.
+
+    *origins* are the parts of the configuration that the value comes from, where :func:`traced` knows them.
+    """
 
     def __init__(self, value: str, rule: str) -> None:
         super().__init__(f"{value!r} {rule}")
         self.value = value
         self.rule = rule
+        self.origins: tuple[str, ...] = ()
+
+
+def traced(
+    origins: tuple[str, ...], encoder: Callable[_P, UnitText], /, *args: _P.args, **kwargs: _P.kwargs
+) -> UnitText:
+    """Return what *encoder* makes of its arguments, with *origins* added: ``traced(paths, lookup, value)``.
+
+    Raises:
+        Unrepresentable: the encoder refuses; the exception has the origins too.
+    """
+    try:
+        text = encoder(*args, **kwargs)
+    except Unrepresentable as error:
+        # the innermost knows best
+        error.origins = error.origins or origins
+        raise
+    return UnitText(text, origins=tuple(dict.fromkeys((*text.origins, *origins))))
 
 
 #: What no unit file can hold: control characters (a line end would start a section of its own), halves of surrogate

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: Section and key.
 Key: TypeAlias = tuple[str, str]
@@ -32,8 +32,28 @@ class UnitSyntaxError(ValueError):
         self.number = number
 
 
+class Assignment(NamedTuple):
+    """One ``Key=value`` of a unit; *line* is the one that it begins on, from 1."""
+
+    line: int
+    key: Key
+    value: str
+
+
 def parse_unit(text: str) -> Mapping[Key, tuple[str, ...]]:
     """Return the values of each key, in the order of the file.
+
+    Raises:
+        UnitSyntaxError: the text is no unit.
+    """
+    values: dict[Key, list[str]] = {}
+    for _, key, value in assignments(text):
+        values.setdefault(key, []).append(value)
+    return {key: tuple(found) for key, found in values.items()}
+
+
+def assignments(text: str) -> Iterator[Assignment]:
+    """Yield every assignment of a unit.
 
     Values are as they are written, without the white space around them and with continued lines joined by a space,
     as systemd joins them. An assignment of nothing, which clears a list, is a value too.
@@ -41,9 +61,9 @@ def parse_unit(text: str) -> Mapping[Key, tuple[str, ...]]:
     Raises:
         UnitSyntaxError: the text is no unit.
     """
-    values: dict[Key, list[str]] = {}
     section = ""
     continued = ""
+    first = 0
     # only line feeds end lines, splitlines() would also split at U+2028; the last line may be continued by nothing
     for number, raw in enumerate([*text.split("\n"), ""], start=1):
         line = raw.strip(" \t\r")
@@ -52,8 +72,10 @@ def parse_unit(text: str) -> Mapping[Key, tuple[str, ...]]:
             if line or not continued:
                 continue
         elif line.endswith("\\"):
+            first = first if continued else number
             continued += f"{line[:-1]} "
             continue
+        first = first if continued else number
         line, continued = (continued + line).strip(" \t\r"), ""
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
@@ -61,8 +83,7 @@ def parse_unit(text: str) -> Mapping[Key, tuple[str, ...]]:
         key, equals, value = line.partition("=")
         if not equals or not section:
             raise UnitSyntaxError(number, line)
-        values.setdefault((section, key.rstrip(" \t")), []).append(value.lstrip(" \t"))
-    return {key: tuple(found) for key, found in values.items()}
+        yield Assignment(first, (section, key.rstrip(" \t")), value.lstrip(" \t"))
 
 
 def meaning(text: str) -> Meaning:

@@ -207,11 +207,31 @@ def test_paths_that_volume_cannot_hold_are_mounted_all_the_same() -> None:
 def test_a_value_that_cannot_be_written_is_refused_with_its_place(launch: ir.Container, rule: str) -> None:
     location = Location(file="modelgrid.yaml", line=7, column=3)
     origin = replace(samples.ISOLATED.origin, location=location)
-    with pytest.raises(ConfigError, match=rule) as caught:
+    with pytest.raises(ConfigError) as caught:
         emit(samples.with_model(replace(samples.ISOLATED, launch=launch, origin=origin)))
 
-    assert caught.value.message.startswith('modelgrid.yaml:7:3: $.models["llama3:8b"]: ')
-    assert caught.value.hint is not None
+    assert caught.value.report is not None
+    (fault,) = caught.value.report
+    assert (fault.code, fault.path, fault.location) == ("MG2009", ("models", "llama3:8b"), location)
+    assert rule in fault.message
+    assert fault.hint is not None
+
+
+def test_every_model_that_cannot_be_written_is_refused_at_once() -> None:
+    bad = replace(samples.ISOLATED_LAUNCH, arguments=("",))
+    models = [
+        replace(samples.ISOLATED, name=name, slug=name, launch=launch, origin=ir.Origin(path=f"$.models.{name}"))
+        for name, launch in (("a", bad), ("b", bad), ("c", samples.ISOLATED_LAUNCH))
+    ]
+    with pytest.raises(ConfigError) as caught:
+        emit(replace(samples.FULL, models=tuple(models), podman=(4, 9)))
+
+    faults = [(item.code, item.path) for item in caught.value.report or ()]
+    assert set(faults) == {
+        ("MG2009", ("models", "a")),
+        ("MG2009", ("models", "b")),
+        ("MG4040", ("models", "c")),
+    }
 
 
 def test_a_refusal_shows_no_more_than_the_beginning_of_a_long_value() -> None:
@@ -219,7 +239,9 @@ def test_a_refusal_shows_no_more_than_the_beginning_of_a_long_value() -> None:
     with pytest.raises(ConfigError) as caught:
         emit(samples.isolated(launch))
 
-    assert len(caught.value.message) < 200
+    assert caught.value.report is not None
+    (fault,) = caught.value.report
+    assert len(fault.message) < 200
 
 
 def test_the_gateway_reads_the_tree_in_force() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelgrid import resources
 from modelgrid.emit import keys, render
-from modelgrid.emit.quoting import UnitText
+from modelgrid.emit.quoting import UnitText, Unrepresentable, lookup_all
 from modelgrid.errors import InternalError
 
 if TYPE_CHECKING:
@@ -38,6 +40,49 @@ def test_render_fills_in_what_an_encoder_made(template: Path) -> None:
     text = render.render("test.j2", {"a": UnitText("1"), "b": True, "d": [UnitText("2"), UnitText("3")]})
 
     assert text == "A=1\nB\nC=2\nC=3\n"
+
+
+def test_render_knows_which_lines_values_with_an_origin_land_on(template: Path) -> None:
+    (template.parent / "part.j2").write_text("P={{ a }}\n")
+    template.write_text(
+        "# {{ a }}\n{% if no %}\nN={{ a }}\n{% endif %}\n{% for c in d %}\nC={{ c }} {{ a }}\n{% endfor %}\n"
+        '{% include "part.j2" %}\n\nE={{ b }}'
+    )
+    a, b = UnitText("1", origins=("$.a",)), UnitText("2", origins=('$.m["x,\\"\n"]', "$.b"))
+    text = render.render("test.j2", {"a": a, "b": b, "no": False, "d": [UnitText("3"), b]})
+
+    assert text == "# 1\nC=3 1\nC=2 1\nP=1\n\nE=2"
+    assert text.origins == (
+        (1, "$.a"),
+        (2, "$.a"),
+        (3, b.origins[0]),
+        (3, "$.b"),
+        (3, "$.a"),
+        (4, "$.a"),
+        (6, b.origins[0]),
+        (6, "$.b"),
+    )
+
+
+@given(value=st.text(st.characters(exclude_categories=["Cs"])), origins=st.lists(st.text(), max_size=3).map(tuple))
+def test_no_mark_remains_and_no_value_is_taken_for_one(value: str, origins: tuple[str, ...]) -> None:
+    try:
+        text = lookup_all(value)
+    except Unrepresentable:
+        return
+    plain = render.render("quadlet/modelgrid.network.j2", {"name": text, "subnet": text, "gateway": text})
+    traced = UnitText(text, origins=origins)
+    marked = render.render("quadlet/modelgrid.network.j2", {"name": traced, "subnet": text, "gateway": text})
+
+    assert str(marked) == str(plain)
+    assert {origin for _, origin in marked.origins} == set(origins)
+
+
+@pytest.mark.parametrize("char", ["\ufdd0", "\ufdd1"])
+def test_render_refuses_a_value_that_holds_a_mark(template: Path, char: str) -> None:
+    template.write_text("A={{ a }}\n")
+    with pytest.raises(InternalError, match="noncharacter"):
+        render.render("test.j2", {"a": UnitText(f"a{char}")})
 
 
 @pytest.mark.parametrize("value", ["text", 1, None, 1.5, ["a"], UnitText("a") + "b"])
