@@ -81,6 +81,14 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """Another place that has to do with a fault, such as the rule that was broken; *message* says what it is."""
+
+    location: Location
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """One fault or warning.
 
@@ -89,6 +97,7 @@ class Diagnostic:
         message: what is wrong, with the value that was found.
         path: where in the data.
         location: where in the text; none only when the fault has no place (an empty file).
+        related: other places, in this file or another, that a reader needs to see.
         hint: the way out, apart from the message.
     """
 
@@ -96,25 +105,33 @@ class Diagnostic:
     message: str
     path: Path = ()
     location: Location | None = None
+    related: tuple[Related, ...] = ()
     hint: str | None = None
     severity: Severity = Severity.ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All diagnostics of a stage, in the order of the file."""
+    """All diagnostics of a stage, in the order of the file; file after file where there are several."""
 
     diagnostics: tuple[Diagnostic, ...] = field(default=())
 
     @classmethod
     def of(cls, diagnostics: Iterable[Diagnostic]) -> Report:
-        """Sort *diagnostics* by their place; those without one come first."""
+        """Sort *diagnostics* by their place; those without one come first. Files keep the order they come in."""
+        found = tuple(diagnostics)
+        files: dict[str, int] = {}
+        for item in found:
+            if item.location is not None:
+                files.setdefault(item.location.file, len(files))
 
-        def place(diagnostic: Diagnostic) -> tuple[int, int, str]:
+        def place(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
             location = diagnostic.location
-            return (location.line, location.column, diagnostic.code) if location else (0, 0, diagnostic.code)
+            if location is None:
+                return (-1, 0, 0, diagnostic.code)
+            return (files[location.file], location.line, location.column, diagnostic.code)
 
-        return cls(tuple(sorted(diagnostics, key=place)))
+        return cls(tuple(sorted(found, key=place)))
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

@@ -11,7 +11,7 @@ from modelgrid.diagnostics import Severity, format_path
 from modelgrid.redaction import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from modelgrid.diagnostics import Diagnostic, Location, Report
     from modelgrid.errors import ModelGridError
@@ -62,6 +62,16 @@ def _data(item: Diagnostic) -> dict[str, Any]:
         "line": location.line if location else None,
         "column": location.column if location else None,
         "length": location.length if location else None,
+        "related": [
+            {
+                "message": mask(other.message),
+                "file": other.location.file,
+                "line": other.location.line,
+                "column": other.location.column,
+                "length": other.location.length,
+            }
+            for other in item.related
+        ],
     }
 
 
@@ -72,18 +82,28 @@ def _diagnostic_lines(item: Diagnostic, *, colour: bool) -> Iterable[str]:
     severity = "error" if item.severity is Severity.ERROR else "warning"
     yield paint(severity, f"{severity}[{_line(item.code)}]") + paint("title", f": {_line(item.message)}")
     location = item.location
-    width = len(str(location.line)) if location else 1
-    gutter = paint("gutter", " " * (width + 1) + "|")
+    shown = (*([location] if location else []), *(other.location for other in item.related))
+    width = max((len(str(place.line)) for place in shown), default=1)
+    arrow = f"{' ' * width}{paint('gutter', '-->')}"
+
+    def source(place: Location, kind: str) -> Iterator[str]:
+        """The line of *place*, with carets in the colour of *kind*."""
+        if place.excerpt.strip():
+            text, marks = _excerpt(place)
+            gutter = paint("gutter", " " * (width + 1) + "|")
+            yield gutter
+            yield f"{paint('gutter', f'{place.line:{width}} |')} {text}"
+            yield f"{gutter} {paint(kind, marks)}"
+
     path = f" at {_line(format_path(item.path))}" if item.path else ""
     if location is not None:
-        yield f"{' ' * width}{paint('gutter', '-->')} {_line(str(location))}{path}"
-        if location.excerpt.strip():
-            text, marks = _excerpt(location)
-            yield gutter
-            yield f"{paint('gutter', f'{location.line} |')} {text}"
-            yield f"{gutter} {paint(severity, marks)}"
+        yield f"{arrow} {_line(str(location))}{path}"
+        yield from source(location, severity)
     elif path:
-        yield f"{' ' * width}{paint('gutter', '-->')}{path}"
+        yield f"{arrow}{path}"
+    for other in item.related:
+        yield f"{arrow} {_line(str(other.location))}: {_line(other.message)}"
+        yield from source(other.location, "hint")
     if item.hint:
         yield f"{' ' * (width + 1)}{paint('gutter', '=')} {paint('hint', 'hint:')} {_line(item.hint)}"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgrid.config.load import load
-from modelgrid.diagnostics import Diagnostic, Location, Report, Severity
+from modelgrid.diagnostics import Diagnostic, Location, Related, Report, Severity
 from modelgrid.errors import ConfigError
 from modelgrid.rendering import render_text, to_json
 
@@ -45,6 +45,44 @@ error[MG2002]: key "engine" is missing
 warning[MG3017]: no model uses it
  --> at $.engines.a"""
     )
+
+
+def test_a_related_place_is_shown_below_the_fault() -> None:
+    item = Diagnostic(
+        code="MG3036",
+        message="not allowed",
+        location=Location(file="grid.yaml", line=9, column=3, excerpt="  a: {}"),
+        related=(
+            Related(
+                location=Location(file="list.json", line=12, column=2, length=3, excerpt="[abc]"), message="the rule"
+            ),
+        ),
+        hint="ask",
+    )
+
+    assert (
+        render_text(Report((item,)))
+        == """\
+error[MG3036]: not allowed
+  --> grid.yaml:9:3
+   |
+ 9 |   a: {}
+   |   ^
+  --> list.json:12:2: the rule
+   |
+12 | [abc]
+   |  ^^^
+   = hint: ask"""
+    )
+
+
+def test_files_are_reported_one_after_the_other() -> None:
+    def at(file: str, line: int) -> Diagnostic:
+        return Diagnostic(code="MG2001", message="x", location=Location(file=file, line=line, column=1))
+
+    report = Report.of([at("z", 2), at("a", 1), at("z", 1), Diagnostic(code="MG1003", message="x")])
+
+    assert [str(item.location) for item in report] == ["None", "z:1:1", "z:2:1", "a:1:1"]
 
 
 def lines_of(text: str) -> tuple[str, str]:
@@ -119,6 +157,7 @@ def test_json_has_every_field() -> None:
         message="wrong",
         path=("models", "a b", 0),
         location=Location(file="f", line=2, column=3, length=4, excerpt="not in it"),
+        related=(Related(location=Location(file="g", line=5, column=6, length=7), message="the rule"),),
     )
 
     assert json.loads(to_json(Report((item,)))) == {
@@ -133,6 +172,7 @@ def test_json_has_every_field() -> None:
                 "line": 2,
                 "column": 3,
                 "length": 4,
+                "related": [{"message": "the rule", "file": "g", "line": 5, "column": 6, "length": 7}],
             }
         ],
         "errors": 1,
@@ -141,6 +181,14 @@ def test_json_has_every_field() -> None:
 
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=150)
+PLACES = st.builds(
+    Location,
+    file=ANY,
+    line=st.integers(-5, 10**9),
+    column=st.integers(-5, 300),
+    length=st.integers(-5, 300),
+    excerpt=ANY,
+)
 
 
 @given(
@@ -151,15 +199,8 @@ ANY = st.text(st.characters(exclude_categories=[]), max_size=150)
         path=st.lists(ANY | st.integers()).map(tuple),
         hint=st.none() | ANY,
         severity=st.sampled_from(Severity),
-        location=st.none()
-        | st.builds(
-            Location,
-            file=ANY,
-            line=st.integers(-5, 10**9),
-            column=st.integers(-5, 300),
-            length=st.integers(-5, 300),
-            excerpt=ANY,
-        ),
+        location=st.none() | PLACES,
+        related=st.lists(st.builds(Related, location=PLACES, message=ANY), max_size=2).map(tuple),
     )
 )
 def test_nothing_makes_rendering_fail(item: Diagnostic) -> None:

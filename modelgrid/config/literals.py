@@ -52,15 +52,15 @@ def check_literals(document: Document) -> Iterator[Diagnostic]:
 
 def hide(diagnostics: Iterable[Diagnostic], literals: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """Mask what *literals* are about in the excerpts of all *diagnostics*: one line can have several."""
-    excerpts: dict[int, str] = {}
+    excerpts: dict[tuple[str, int], str] = {}
     for literal in literals:
         place = literal.location
         if place is not None:
-            line = excerpts.get(place.line, place.excerpt)
+            line = excerpts.get((place.file, place.line), place.excerpt)
             start, end = place.column - 1, place.column - 1 + place.length
-            excerpts[place.line] = f"{line[:start]}{'*' * len(line[start:end])}{line[end:]}"
+            excerpts[place.file, place.line] = f"{line[:start]}{'*' * len(line[start:end])}{line[end:]}"
     for item in diagnostics:
-        excerpt = excerpts.get(item.location.line) if item.location is not None else None
+        excerpt = excerpts.get((item.location.file, item.location.line)) if item.location is not None else None
         if item.location is not None and excerpt is not None:
             yield replace(item, location=replace(item.location, excerpt=excerpt))
         else:
