@@ -249,6 +249,64 @@ CODES: Final[Mapping[str, Code]] = {
         "The engine does not take such a source, or does not serve the task.",
         "Choose another engine, or a source in a form that it takes: the hint names them.",
     ),
+    "MG3030": Code(
+        "the greenlist cannot be read",
+        "The file is missing, is larger than 1 MiB or is no file; or the URL gives no answer, and no earlier one is in"
+        " the cache.",
+        "Correct the path or the URL. A list that was fetched once needs no network; a file never does.",
+    ),
+    "MG3031": Code(
+        "the greenlist is not the one that was pinned",
+        "The SHA-256 of what the source holds is not the one under `greenlist.sha256`: the list was changed, or"
+        " somebody put another in its place.",
+        "Read what changed. If it is right, pin the new hash; else find out who changed it.",
+    ),
+    "MG3032": Code(
+        "the greenlist's source is not allowed",
+        "A URL has no `sha256` beside it, is not https (http is for loopback only), or has a user or password in it.",
+        "Use an https URL and pin its list with `sha256`, or name a file.",
+    ),
+    "MG3033": Code(
+        "the greenlist is not JSON",
+        "The text breaks JSON's grammar, is no JSON object, or has a number that JSON does not have.",
+        "Look at the place that is shown. JSON has no comments, no comma before a closing bracket, and double quotes"
+        " only.",
+    ),
+    "MG3034": Code(
+        "the greenlist has not its form",
+        "A key is unknown or missing, a value has the wrong type or is out of range, or the version is not 1.0.",
+        'Write {"version": "1.0", "models": [{"name": "llama3:8b", "container": "ollama", "minVram": 8}]}, with one'
+        " such rule for each model and engine; `minVram` is in GiB.",
+    ),
+    "MG3035": Code(
+        "a rule is given twice",
+        "The greenlist has two rules for one model and engine, and it is not clear which one counts.",
+        "Remove one of them.",
+    ),
+    "MG3036": Code(
+        "a model is not on the greenlist",
+        "No rule lists what the model runs for its engine. That is the name in the engine's own library, or ORG/NAME of"
+        " Hugging Face; of a file or folder, the name of the model in the configuration. Aliases do not count.",
+        "Use a model that is listed, with the engine that it is listed for, or have it listed.",
+    ),
+    "MG3037": Code(
+        "the host has not the GPU memory that the greenlist asks for",
+        "All the GPUs that the model gets have together less memory than the rule's `minVram`.",
+        "Give the model a larger GPU, or more of them with `gpus`, or use a model that needs less.",
+    ),
+    "MG3038": Code(
+        "a model claims less GPU memory than the greenlist has for it",
+        "`vram` is smaller than the rule's `minVram`, so placement keeps less room than the list says it needs.",
+        "Claim at least as much.",
+        warning=True,
+    ),
+    "MG3039": Code(
+        "a model is on the greenlist by its name alone",
+        "The rule lists the name that clients ask for, and the model runs a repository of Hugging Face under it. Any"
+        " other repository would pass as well.",
+        "List the repository, ORG/NAME, instead of the name.",
+        warning=True,
+    ),
     "MG4001": Code(
         "a model does not fit",
         "No GPU of the host has the memory that the model takes beside the others.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelgrid.config.schema import Config
     from modelgrid.diagnostics import Report
     from modelgrid.emit.artifact import Artifact
+    from modelgrid.greenlist import Gate
     from modelgrid.host.facts import HostFacts
     from modelgrid.ir import Deployment, Scope
     from modelgrid.models.sources import Source
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A configuration without errors. *base* is the folder that its relative paths start from."""
+    """A configuration without errors.
+
+    *base* is the folder that its relative paths start from; *gate* holds it to its greenlist, where it names one.
+    """
 
     document: Document
     config: Config
     report: Report
     base: Path
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +67,19 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
     base = (Path() if file == "-" else Path(file).parent).resolve()
     has_target = "target" in document.data
     exists = Path.exists if local and not has_target else None
-    config, report = check(document, base=base, exists=exists, engines=builtin_names())
+    gate = _gate(document, base) if "greenlist" in document.data else None
+    config, report = check(
+        document, base=base, exists=exists, engines=builtin_names(), also=gate.check if gate is not None else None
+    )
     _fail_on(report, strict=strict)
     assert config is not None, "a report without errors comes with a Config"
-    return Checked(document=document, config=config, report=report, base=base)
+    return Checked(document=document, config=config, report=report, base=base, gate=gate)
+
+
+def _gate(document: Document, base: Path) -> Gate:
+    from modelgrid.greenlist import Gate  # noqa: PLC0415  only where there is a greenlist
+
+    return Gate(document, base=base)
 
 
 def compile_checked(
@@ -93,6 +107,11 @@ def compile_checked(
             foreign=foreign,
         ),
     )
+    if checked.gate is not None:
+        placed = (
+            {model.name: [claim.uuid for claim in model.claims] for model in deployment.models} if deployment else None
+        )
+        report += checked.gate.check_host(checked.config, facts.gpus, placed=placed)
     _fail_on(report, strict=strict)
     assert deployment is not None, "a report without errors comes with a Deployment"
     return Compiled(deployment=deployment, report=report)

@@ -34,6 +34,7 @@ def check(
     base: Path | None = None,
     exists: Callable[[Path], bool] | None = None,
     abilities: Callable[[str], Abilities | None] | None = None,
+    also: Callable[[Config], Iterable[Diagnostic]] | None = None,
 ) -> tuple[Config | None, Report]:
     """Return the Config of *document*, none when the report has an error, and the report of all faults and warnings.
 
@@ -45,6 +46,7 @@ def check(
         base: folder that relative paths of the file start from.
         exists: tells whether a file of the host exists; left out, no file is looked for, as for another host.
         abilities: what a built-in engine can serve, by its name; left out, sources and tasks are taken as they are.
+        also: rules that stand outside of the file, as those of a greenlist; left out, a ``greenlist`` is not read.
     """
     builtin = frozenset(engines)
     config, faults = validate(document.data)
@@ -73,7 +75,8 @@ def check(
         )
     faults += tuple(islice(found, MAX_FAULTS))
     literals = tuple(islice(check_literals(document), MAX_FAULTS))
-    diagnostics = (*document.report, *_first_at_place(document, faults), *literals)
+    outside = tuple(also(sound)) if also is not None and sound is not None else ()
+    diagnostics = (*document.report, *_first_at_place(document, faults), *literals, *outside)
     report = Report.of(hide(diagnostics, literals))
     return None if report.errors else config, report
 

@@ -48,6 +48,7 @@ _FORMS: Final = {
         "use lower-case letters, digits and dashes, with a letter first",
     ),
     schema.API_PATH_FORM: ("is no path of an API", "start with a / and use letters, digits and / . _ -"),
+    schema.FILE_SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f, as `sha256sum FILE` prints them"),
     schema.SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f; `modelgrid key new` makes a key and its hash"),
 }
 

@@ -98,7 +98,7 @@ def load(text: bytes | str, *, file: str) -> Document:
             code="MG1003", message=f"the file has more than {MAX_SIZE // 1024**2} MiB", hint="split the grid"
         )
         raise _error([fault], file)
-    decoded = _decode(text, file) if isinstance(text, bytes) else text
+    decoded = decode(text, file) if isinstance(text, bytes) else text
     lines = Lines(decoded.removeprefix("\ufeff"), file=file)
     if faults := [*_hidden_characters(lines), *_tabs(lines)]:
         raise _error(faults, file)
@@ -129,7 +129,12 @@ def _events(text: str) -> Iterator[yaml.Event]:
         parser.dispose()
 
 
-def _decode(data: bytes, file: str) -> str:
+def decode(data: bytes, file: str) -> str:
+    """Return the text that *data* is in UTF-8.
+
+    Raises:
+        ConfigError: it is not; the report says where.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -54,6 +54,8 @@ MODEL_NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 ENGINE_NAME_FORM = r"^[a-z][a-z0-9-]*$"
 API_PATH_FORM = r"^/[A-Za-z0-9/_.-]*$"
 SHA256_FORM = r"^[0-9a-f]{64}$"
+#: The same for hashes of files, apart because the way to get one is another.
+FILE_SHA256_FORM = r"^[a-f0-9]{64}$"
 
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=TEXT_FORM)]
 _SIZE_FORM = r"[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$"
@@ -110,6 +112,15 @@ class Target(_Section):
 
     facts: Text
     """File written by `modelgrid facts` on the host, relative to this file."""
+
+
+class Greenlist(_Section):
+    """The list of models that may be served, in the JSON form that docs/greenlist.md describes."""
+
+    source: Text = Field(examples=["greenlist.json", "https://example.com/greenlist.json"])
+    """Where the list is: a file, relative to this one, or an `https://` URL."""
+    sha256: Annotated[str, StringConstraints(strict=True, pattern=FILE_SHA256_FORM)] | None = None
+    """SHA-256 of the list, 64 hex digits. A URL needs it; with it, a list that changed is refused."""
 
 
 class Key(_Section):
@@ -217,6 +228,8 @@ class Config(_Section):
     """Version of this language."""
     target: Target | None = None
     """The host that the output must run on. Left out: this one."""
+    greenlist: Greenlist | None = None
+    """The list of models that may be served. Left out: every model may."""
     gateway: Gateway = Field(default_factory=Gateway)
     """Where the gateway listens, and who may use it."""
     network: Network = Field(default_factory=Network)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/modelgrid.yaml"))
 SECTIONS: list[type[BaseModel]] = [schema.Config, schema.Target, schema.Key, schema.Gateway]
-SECTIONS += [schema.Network, schema.Health, schema.Engine, schema.Model]
+SECTIONS += [schema.Greenlist, schema.Network, schema.Health, schema.Engine, schema.Model]
 
 
 @pytest.fixture(scope="module")
