@@ -88,6 +88,7 @@ def _results(report: Report, rules: Sequence[str], base: PurePath) -> list[dict[
                 "level": "error" if item.severity is Severity.ERROR else "warning",
                 "message": {"text": _message(item.message, item.hint)},
                 **({"locations": [location]} if location else {}),
+                **({"relatedLocations": _related(item, base)} if item.related else {}),
                 # equal faults on equal lines are told apart by their order
                 "partialFingerprints": {FINGERPRINT: f"{digest}:{seen[digest]}"},
             }
@@ -98,13 +99,21 @@ def _results(report: Report, rules: Sequence[str], base: PurePath) -> list[dict[
 def _location(item: Diagnostic, base: PurePath) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if item.location is not None:
-        found["physicalLocation"] = {
-            "artifactLocation": {"uri": file_uri(item.location.file, base)},
-            "region": _region(item.location),
-        }
+        found["physicalLocation"] = _physical(item.location, base)
     if item.path:
         found["logicalLocations"] = [{"fullyQualifiedName": mask(format_path(item.path))}]
     return found
+
+
+def _related(item: Diagnostic, base: PurePath) -> list[dict[str, Any]]:
+    return [
+        {"physicalLocation": _physical(other.location, base), "message": {"text": mask(other.message)}}
+        for other in item.related
+    ]
+
+
+def _physical(location: Location, base: PurePath) -> dict[str, Any]:
+    return {"artifactLocation": {"uri": file_uri(location.file, base)}, "region": _region(location)}
 
 
 def _region(location: Location) -> dict[str, int]:
@@ -129,13 +138,15 @@ def file_uri(file: str, base: PurePath) -> str:
     """Return the URI of *file* (RFC 3986): relative below *base*, else a ``file:`` one if it is absolute.
 
     Every character beyond the unreserved ones is percent-encoded as UTF-8, the colon too, which in the first part
-    of a relative reference would end a scheme.
+    of a relative reference would end a scheme. The URL of what was fetched is one already.
     """
     path = below(file, base)
     try:
         octets = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         octets = path.encode("utf-8", "replace")
+    if "://" in path:
+        return quote(octets, safe="/:?#[]@!$&'()*+,;=%~")
     if path.startswith("/"):
         return f"file://{quote(octets)}"
     if drive := type(base)(path).drive:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePath
 
-    from modelgrid.diagnostics import Diagnostic, Report
+    from modelgrid.diagnostics import Diagnostic, Location, Report
     from modelgrid.errors import ModelGridError
 
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
@@ -34,7 +34,9 @@ def to_workflow_commands(report: Report, *, base: PurePath, error: ModelGridErro
 def _commands(report: Report, base: PurePath, error: ModelGridError | None) -> Iterator[str]:
     for item in report:
         kind = "error" if item.severity is Severity.ERROR else "warning"
-        yield _command(kind, _properties(item, base), _message(item.message, item.hint, format_path(item.path)))
+        related = "".join(f"\n{other.message}: {_place(other.location, base)}" for other in item.related)
+        message = _message(item.message + related, item.hint, format_path(item.path))
+        yield _command(kind, _properties(item, base), message)
     if error is not None:
         yield _command("error", {"title": "modelgrid"}, _message(error.message, error.hint, "$"))
 
@@ -51,6 +53,10 @@ def _properties(item: Diagnostic, base: PurePath) -> dict[str, str]:
             "endColumn": str(location.column + location.length),
         }
     return {**place, "title": f"modelgrid {item.code}"}
+
+
+def _place(location: Location, base: PurePath) -> str:
+    return f"{below(location.file, base)}:{location.line}:{location.column}"
 
 
 def _command(kind: str, properties: dict[str, str], message: str) -> str:

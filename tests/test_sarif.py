@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft4Validator, FormatChecker
 
 from modelgrid.codes import CODES
-from modelgrid.diagnostics import Diagnostic, Location, Report, Severity
+from modelgrid.diagnostics import Diagnostic, Location, Related, Report, Severity
 from modelgrid.errors import HostError
 from modelgrid.sarif import FINGERPRINT, SCHEMA, file_uri, to_sarif
 from tests.requirements import require_modules
@@ -55,6 +56,26 @@ def test_a_result_has_rule_level_message_and_place() -> None:
         "region": {"startLine": 3, "startColumn": 6, "endLine": 3, "endColumn": 7},
     }
     assert location["logicalLocations"] == [{"fullyQualifiedName": '$.models["x y"]'}]
+
+
+def test_a_related_place_is_one_of_the_result(oasis: Draft4Validator) -> None:
+    url = "https://example.com/list.json?a=b"
+    places = [Location(file=name, line=5, column=6, length=7) for name in ("/work tree/list.json", url)]
+    item = replace(fault(), related=tuple(Related(location=place, message="the rule") for place in places))
+    log = json.loads(to_sarif(Report((item,)), base=BASE))
+
+    assert list(oasis.iter_errors(log)) == []
+    (result,) = log["runs"][0]["results"]
+    assert result["relatedLocations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": uri},
+                "region": {"startLine": 5, "startColumn": 6, "endLine": 5, "endColumn": 13},
+            },
+            "message": {"text": "the rule"},
+        }
+        for uri in ("list.json", url)
+    ]
 
 
 def test_every_code_is_a_rule_with_cause_and_fix() -> None:

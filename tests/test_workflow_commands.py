@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgrid.diagnostics import Diagnostic, Location, Report, Severity
+from modelgrid.diagnostics import Diagnostic, Location, Related, Report, Severity
 from modelgrid.errors import ConfigError
 from modelgrid.workflow_commands import to_workflow_commands
 
@@ -26,6 +26,15 @@ def read(line: str) -> tuple[str, dict[str, str], str]:
         properties[name] = value
     message = match["message"].replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
     return match["kind"], properties, message
+
+
+def test_a_related_place_is_named_in_the_message() -> None:
+    rule = Related(location=Location(file="/repo/list.json", line=5, column=6), message="the rule")
+    (_, _, message) = read(
+        to_workflow_commands(Report((Diagnostic(code="MG3036", message="no", related=(rule,)),)), base=BASE)
+    )
+
+    assert message == "no\nthe rule: list.json:5:6"
 
 
 def test_a_command_names_file_line_columns_and_code() -> None:
