@@ -306,6 +306,34 @@ CODES: Final[Mapping[str, Code]] = {
         " other repository would pass as well.",
         "List the repository, ORG/NAME, instead of the name.",
         warning=True,
+    "MG3040": Code(
+        "something is not in the lock file",
+        "The configuration names an image or weights that the lock file beside it does not have: what they are is"
+        " decided anew on each host. `check --locked` refuses it; elsewhere it is a warning.",
+        "Run `modelgrid lock` and commit what it writes.",
+    ),
+    "MG3041": Code(
+        "a reference has changed since it was locked",
+        "The lock file has the image with another tag or digest than the configuration.",
+        "Run `modelgrid lock` and commit what it writes.",
+    ),
+    "MG3042": Code(
+        "the lock file has something that nobody uses",
+        "No model of the configuration uses an image or weights that the lock file has.",
+        "Run `modelgrid lock`, which removes it.",
+        warning=True,
+    ),
+    "MG3043": Code(
+        "a locked image is not for the host",
+        "The lock file says for which architectures the image is, and that of the target is not among them.",
+        "Choose an image for the target's architecture. Where its registry has one by now, `modelgrid lock --update`"
+        " with the image's reference finds it.",
+    ),
+    "MG3044": Code(
+        "a name cannot be resolved",
+        "The registry, the hub or this host does not have what the configuration names, does not let this user see it,"
+        " or sends something else than it says.",
+        "The message says which. Correct the name, or log in.",
     ),
     "MG4001": Code(
         "a model does not fit",

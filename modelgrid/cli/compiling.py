@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,13 @@ def _check(options: argparse.Namespace) -> tuple[Report, int, ModelGridError | N
     try:
         checked = check_file(options.file, local=options.facts is None)
         report, models = checked.report, len(checked.config.models)
+        if options.locked:
+            from modelgrid.cli.lock import check_locked  # noqa: PLC0415  only where it is asked for
+
+            locked = check_locked(checked, options.file)
+            report += locked
+            if locked.errors:
+                checked = replace(checked, lock=None)  # else compiling would warn of the same
         facts = target_facts(checked, options.facts)
         if facts is not None:
             compiled = compile_checked(checked, facts=facts, scope=scope_of(options), foreign=True)

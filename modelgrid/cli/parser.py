@@ -101,6 +101,21 @@ def _compiling(commands: Any) -> None:
         "--format", choices=("text", "json", "sarif", "github"), default="text", help="how faults are shown (text)"
     )
 
+    check.add_argument(
+        "--locked", action="store_true", help="fail on what the lock file lacks or has otherwise; needs no network"
+    )
+
+    lock = _add(commands, "lock", "lock:run_lock", "write down what images and weights are now, beside the file")
+    _file(lock)
+    lock.add_argument(
+        "--update",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="resolve this model or image anew, though it is locked; may be repeated",
+    )
+    _json(lock)
+
     compile_ = _add(
         commands, "compile", "compiling:run_compile", "write the units and the routing manifest to a folder"
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modelgrid.greenlist import Gate
     from modelgrid.host.facts import HostFacts
     from modelgrid.ir import Deployment, Scope
+    from modelgrid.lock.values import Lock
     from modelgrid.models.sources import Source
 
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class Checked:
     """A configuration without errors.
 
-    *base* is the folder that its relative paths start from; *gate* holds it to its greenlist, where it names one.
+    *base* is the folder that its relative paths start from; *gate* holds it to its greenlist, where it names one; *lock*
+    is what the lock file beside it says, where there is one.
     """
 
     document: Document
@@ -38,6 +40,7 @@ class Checked:
     report: Report
     base: Path
     gate: Gate | None = None
+    lock: Lock | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
         local: whether the target is this host, so that files which it names must exist here.
 
     Raises:
-        ConfigError: the file cannot be read or has faults, all of them in its report.
+        ConfigError: the file cannot be read or has faults, all of them in its report; or its lock file is damaged.
     """
     from modelgrid.config.check import check  # noqa: PLC0415  keeps `--help` quick
     from modelgrid.config.load import load  # noqa: PLC0415  the same
@@ -73,7 +76,7 @@ def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checke
     )
     _fail_on(report, strict=strict)
     assert config is not None, "a report without errors comes with a Config"
-    return Checked(document=document, config=config, report=report, base=base, gate=gate)
+    return Checked(document=document, config=config, report=report, base=base, gate=gate, lock=_read_lock(file))
 
 
 def _gate(document: Document, base: Path) -> Gate:
@@ -114,6 +117,10 @@ def compile_checked(
         report += checked.gate.check_host(checked.config, facts.gpus, placed=placed)
     _fail_on(report, strict=strict)
     assert deployment is not None, "a report without errors comes with a Deployment"
+    if checked.lock is not None:
+        deployment, locked = _apply_lock(checked, checked.lock, deployment, facts)
+        report += locked
+        _fail_on(report, strict=strict)
     return Compiled(deployment=deployment, report=report)
 
 
@@ -142,6 +149,18 @@ def locating(document: Document) -> Iterator[None]:
             ]
             error.report = type(error.report).of(located)
         raise
+
+
+def _apply_lock(checked: Checked, lock: Lock, deployment: Deployment, facts: HostFacts) -> tuple[Deployment, Report]:
+    """Pin what is locked, and warn of what is not."""
+    from modelgrid.compile.locks import apply_lock, lockable, missing  # noqa: PLC0415  only where there is a lock
+    from modelgrid.diagnostics import Report  # noqa: PLC0415  the same
+    from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  the same
+
+    pinned, faults = apply_lock(deployment, lock, machine=facts.arch)
+    wants = lockable(checked.config, builtin_engines())
+    lacking = missing(wants, lock, warning=True, paths=checked.config.target is None)
+    return pinned, Report.of(fault.diagnose(checked.document) for fault in (*faults, *lacking))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +267,15 @@ def print_report(report: Report, *, colour: bool) -> None:
     from modelgrid.rendering import render_text  # noqa: PLC0415  only where there is a fault
 
     note(render_text(report, colour=colour))
+
+
+def _read_lock(file: str) -> Lock | None:
+    path = Path(file).with_suffix(".lock")
+    if file == "-" or not path.is_file():
+        return None
+    from modelgrid.lock.store import load_lock  # noqa: PLC0415  only where there is a lock
+
+    return load_lock(path)
 
 
 def _read(file: str) -> bytes:
