@@ -306,6 +306,7 @@ CODES: Final[Mapping[str, Code]] = {
         " other repository would pass as well.",
         "List the repository, ORG/NAME, instead of the name.",
         warning=True,
+    ),
     "MG3040": Code(
         "something is not in the lock file",
         "The configuration names an image or weights that the lock file beside it does not have: what they are is"

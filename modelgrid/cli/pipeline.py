@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Checked:
     """A configuration without errors.
 
-    *base* is the folder that its relative paths start from; *gate* holds it to its greenlist, where it names one; *lock*
-    is what the lock file beside it says, where there is one.
+    *base* is the folder that its relative paths start from; *gate* holds it to its greenlist, where it names one;
+    *lock* is what the lock file beside it says, where there is one.
     """
 
     document: Document
