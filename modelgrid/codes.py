@@ -379,6 +379,17 @@ CODES: Final[Mapping[str, Code]] = {
         "The target is another host, and `source` is relative to a configuration that is not there.",
         "Write the absolute path that the weights have on the target.",
     ),
+    "MG4020": Code(
+        "it is not decided whether all models fit",
+        "The models fill the GPUs so closely that the search for an arrangement ended before it found one, or proof"
+        " that there is none. It ends after a number of steps, on every machine after the same.",
+        "Pin the largest models to their GPUs with `gpus`, or leave more room.",
+    ),
+    "MG4021": Code(
+        "a model is split over GPUs that are not equal",
+        "A model on several GPUs takes the same of each, so they must have vendor, name and memory in common.",
+        "Name GPUs that are equal, or ask for no more than there are of one kind.",
+    ),
     "MG4040": Code(
         "the target is too old for a key",
         "The unit needs a key that the target's podman or systemd does not have yet, and an older one with the same"

@@ -11,7 +11,7 @@ from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_po
 from modelgrid.compile.engines import resolve_engines
 from modelgrid.compile.ignored import ignored_fields
 from modelgrid.compile.names import slug
-from modelgrid.compile.placement import GpuRequest, Placement, place
+from modelgrid.compile.placement import FaultKind, GpuRequest, Placement, place
 from modelgrid.compile.servers import Place, ServerError, Target, Wanted, build_server, wanted
 from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
 from modelgrid.ir import (
@@ -119,19 +119,17 @@ class _Compiler:
         gpus = self.context.facts.gpus
         requests = []
         for name, want in wants.items():
-            asked = want.model.gpus
+            asked, shares = want.model.gpus, "memory_share" in want.engine.options
             if isinstance(asked, list):
-                requests.append(GpuRequest(model=name, count=len(asked), pins=tuple(asked), memory=want.model.vram))
+                requests.append(
+                    GpuRequest(model=name, count=len(asked), pins=tuple(asked), memory=want.model.vram, shares=shares)
+                )
             elif count := min(1, len(gpus)) if asked is None else asked:
-                requests.append(GpuRequest(model=name, count=count, memory=want.model.vram))
+                requests.append(GpuRequest(model=name, count=count, memory=want.model.vram, shares=shares))
         placement = place([request for request in requests if request.count], gpus)
         for fault in placement.faults:
-            if fault.unknown_gpu:
-                hint = "`modelgrid gpu list` shows the GPUs of this host"
-                self._fault("MG4002", fault.message, ("models", fault.model, "gpus"), hint=hint)
-            else:
-                hint = "take a smaller model, or give it another GPU"
-                self._fault("MG4001", fault.message, ("models", fault.model, "vram"), hint=hint)
+            code, field, hint = _PLACEMENT_FAULTS[fault.kind]
+            self._fault(code, fault.message, ("models", fault.model, field), hint=hint)
         return placement
 
     def address(self, wants: Mapping[str, Wanted]) -> Mapping[str, Endpoint]:
@@ -236,6 +234,15 @@ class _Compiler:
         self.diagnostics.append(
             Diagnostic(code=code, message=message, path=path, location=location, hint=hint, severity=severity)
         )
+
+
+#: Code, field and hint of each kind of fault that placement finds.
+_PLACEMENT_FAULTS = {
+    FaultKind.NO_ROOM: ("MG4001", "vram", "take a smaller model, or give it another GPU"),
+    FaultKind.UNKNOWN_GPU: ("MG4002", "gpus", "`modelgrid gpu list` shows the GPUs of this host"),
+    FaultKind.UNDECIDED: ("MG4020", "vram", "pin the largest models with `gpus`, which leaves less to search"),
+    FaultKind.UNEQUAL: ("MG4021", "gpus", "name GPUs with the same name and memory, or ask for fewer"),
+}
 
 
 def _listen(text: str) -> Endpoint:
