@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from modelgrid.config.lines import Lines, find_hidden
 from modelgrid.config.load import Document, decode
-from modelgrid.config.nodes import Node
+from modelgrid.config.nodes import MAX_VALUES, Node
 from modelgrid.diagnostics import Diagnostic, Report
 from modelgrid.errors import ConfigError
 
@@ -116,9 +116,14 @@ class _Walk:
         # the line ends that `Lines` splits at
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", lines.text))]
         self._faults: list[Diagnostic] = []
+        self._values = 0
 
     def build(self) -> tuple[Node, list[Diagnostic]]:
-        """Return the node of the whole text, and a fault for each key that its object has already."""
+        """Return the node of the whole text, and a fault for each key that its object has already.
+
+        Raises:
+            ConfigError: the text has more values than a configuration may have.
+        """
         top = Node(None, (0, 0, 0, 0))
         open_nodes: list[Node] = [top]
         keys: list[Node | None] = [None]
@@ -137,6 +142,7 @@ class _Walk:
             if isinstance(parent.value, dict) and keys[-1] is None:
                 keys[-1] = node
                 continue
+            self._count(token)
             self._put(parent, keys[-1], node)
             keys[-1] = None
             if word in {"{", "["}:
@@ -144,6 +150,13 @@ class _Walk:
                 open_nodes.append(node)
                 keys.append(None)
         return top.inside[0], self._faults
+
+    def _count(self, token: re.Match[str]) -> None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            location = self._lines.location(self._span(token))
+            message = f"the greenlist has more than {MAX_VALUES} values"
+            _fail(Diagnostic(code="MG1003", message=message, location=location, hint="list fewer models"))
 
     def _put(self, parent: Node, key: Node | None, node: Node) -> None:
         if key is None:

@@ -36,6 +36,7 @@ FAULTY = [
     (with_rule(RULE.replace("8", "-Infinity")), "MG3033", 2, 49, "-Infinity"),
     (with_rule(RULE.replace("8", "8" * 5000)), "MG3033", 2, 49, "too many digits"),
     ("[" * 100_000, "MG3033", 1, 1, "nested"),
+    (f"{START}[\n{'8,' * 100_000}8]}}", "MG1003", 2, 199_995, "more than 100000 values"),
     (f"{START}[]}}".replace("models", "mod\u202eels"), "MG1008", 1, 24, "U+202E"),
     # keys
     (f'{START}[], "x-note": 1}}', "MG3034", 1, 34, '"x-note"'),
