@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def test_keys_stay_out_of_what_others_can_read(name: str) -> None:
 def test_without_keys_the_empty_list_is_in_the_form(name: str) -> None:
     output = convert(emit(NO_KEYS), name, distribution="nixos")
 
-    assert output.notes == ()
+    assert not [note for note in output.notes if "keys.json" in note]
     assert "keys.json" not in {file.path for file in output.files}
     assert any(b"modelgrid/current/keys.json" in file.content for file in output.files)
 
@@ -170,9 +171,28 @@ def test_nixos_restarts_what_changed() -> None:
 
 
 def test_nixos_needs_no_podman_without_containers() -> None:
-    module = form(replace(samples.FULL, models=(samples.NATIVE,), network=None), "nixos", distribution="nixos")
+    module = form(samples.EMPTY, "nixos", distribution="nixos")
 
-    assert b"podman" not in module["modelgrid.nix"]
+    assert b"virtualisation" not in module["modelgrid.nix"]
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_nixos_enables_the_engine_that_plain_units_run(engine: str) -> None:
+    unit = Artifact(path="units/a.service", content=f"[Service]\nExecStart=/run/current-system/sw/bin/{engine} run x\n")
+    output = convert([unit], "nixos", distribution="nixos")
+
+    assert re.findall(r"virtualisation\.(\w+)\.enable", output.files[0].content.decode()) == [engine]
+    assert output.notes == ()
+
+
+def test_programs_that_nixos_lacks_are_named() -> None:
+    text = (
+        '[Container]\nExec=/usr/bin/serve\n[Service]\nExecStartPre=/bin/sh -c "! /usr/bin/podman x"\n'
+        "ExecStop=-/bin/kill 1\n"
+    )
+    output = convert([Artifact(path="quadlets/a.container", content=text)], "nixos", distribution="nixos")
+
+    assert output.notes == ("NixOS lacks /bin/kill, /usr/bin/podman, which units run: see that they are there",)
 
 
 @every_sample
