@@ -8,7 +8,7 @@
     ├── HostError        the machine is at fault       exit 3
     └── InternalError    our own output is invalid     exit 70 (sysexits.h, EX_SOFTWARE)
 
-``plan`` also exits 2, for "there are changes"; a usage error never gets that far.
+``plan`` and ``diff`` also exit 2, for "there are changes"; a usage error never gets that far.
 """
 
 from __future__ import annotations

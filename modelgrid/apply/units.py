@@ -122,22 +122,39 @@ def gateway_listen(units: Mapping[str, Unit]) -> Endpoint | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedKey:
+    """A key whose values differ in meaning. The key of a file that is no unit is two empty words."""
+
+    key: Key
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def changed_keys(before: str, after: str) -> tuple[ChangedKey, ...]:
+    """Return the keys of two units that differ in what a restart would bring to effect, sorted."""
+    old, new = dict(meaning(before)), dict(meaning(after))
+    return tuple(
+        ChangedKey(key=key, before=old.get(key, ()), after=new.get(key, ()))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, ()) != new.get(key, ())
+    )
+
+
 def differences(before: str, after: str) -> tuple[str, ...]:
     """Return what a restart would bring to effect, one clause per key: ``Container.Exec changed from … to …``."""
-    old, new = dict(meaning(before)), dict(meaning(after))
     clauses = []
-    for key in sorted(old.keys() | new.keys()):
-        was, becomes = old.get(key, ()), new.get(key, ())
-        gone = [value for value in was if value not in becomes]
-        come = [value for value in becomes if value not in was]
-        name = ".".join(key) if key[0] else "the file"
+    for change in changed_keys(before, after):
+        gone = [value for value in change.before if value not in change.after]
+        come = [value for value in change.after if value not in change.before]
+        name = ".".join(change.key) if change.key[0] else "the file"
         if gone and come:
             clauses.append(f"{name} changed from {_quote(gone)} to {_quote(come)}")
         elif gone:
             clauses.append(f"{name} no longer has {_quote(gone)}")
         elif come:
             clauses.append(f"{name} has {_quote(come)} now")
-        elif was != becomes:
+        else:
             clauses.append(f"{name} has another order")
     return tuple(clauses)
 

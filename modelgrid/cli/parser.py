@@ -16,9 +16,9 @@ DEFAULT_FILE = "modelgrid.yaml"
 
 _EPILOG = """\
 exit codes:
-  0   done; `plan`: nothing to do
+  0   done; `plan`, `diff`: nothing to do
   1   the configuration is at fault
-  2   `plan`: there are changes; every other command: it was called wrongly
+  2   `plan`, `diff`: there are changes; or a command was called wrongly
   3   the host cannot do what was asked
   70  a fault in ModelGrid
   130 ended by Ctrl-C
@@ -83,7 +83,7 @@ def _user(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", action="store_true", help="units of your own systemd instead of the system's")
 
 
-def _json(command: argparse.ArgumentParser) -> None:
+def _json(command: argparse._ActionsContainer) -> None:
     command.add_argument("--json", action="store_true", help="print JSON for tools")
 
 
@@ -125,6 +125,17 @@ def _compiling(commands: Any) -> None:
     _facts(compile_)
     _user(compile_)
     _strict(compile_)
+
+    diff = _add(commands, "diff", "diff:run_diff", "say what a change of a configuration means, without a host")
+    _file(diff)
+    diff.add_argument(
+        "--base", required=True, metavar="REV", help="git revision, other configuration, or folder that compile wrote"
+    )
+    _facts(diff)
+    _user(diff)
+    form = diff.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="write the comment of a pull request")
+    _json(form)
 
     facts = _add(commands, "facts", "host:run_facts", "print the facts of this host, for the target of a configuration")
     facts.add_argument(
