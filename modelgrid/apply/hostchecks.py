@@ -121,7 +121,8 @@ def check_tree(host: Host, tree: Sequence[Artifact]) -> None:
     units = units_of(tree)
     quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
     check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
-    images = {image for unit in units.values() if (image := unit.value("Container", "Image"))}
+    pulled = {unit.image for unit in units.values()}
+    images = {image for unit in units.values() if (image := unit.value("Container", "Image"))} - pulled
     for image in sorted(image for image in images if not image.endswith(".image")):
         if host.processes.run("podman", "image", "exists", image).returncode == 1:
             raise HostError(

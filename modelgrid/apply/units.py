@@ -67,7 +67,9 @@ class Unit:
     @property
     def image(self) -> str:
         """The image that it pulls; empty where it pulls none."""
-        return self.value("Image", "Image").replace("%%", "%") if self.role is Role.IMAGE else ""
+        # of a podman without .image files, a plain service pulls and says what
+        image = self.value("Image", "Image") or self.value("X-ModelGrid", "Image")
+        return image.replace("%%", "%") if self.role is Role.IMAGE else ""
 
     def value(self, section: str, key: str) -> str:
         """Return the last value of *key*, which is the one that counts for a key with one value; empty if unset."""
@@ -103,7 +105,7 @@ def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
             artifact=item,
             role=_role(name, item, values),
             values=values,
-            needs=_needs(item),
+            needs=_needs(item) | _pulls(values, found),
             wanted=name == TARGET or name in by_target or TARGET in installed,
         )
     return MappingProxyType(units)
@@ -166,7 +168,7 @@ def _role(name: str, item: Artifact, values: Mapping[Key, tuple[str, ...]]) -> R
         return Role.GATEWAY
     if item.path.endswith(".network"):
         return Role.NETWORK
-    if item.path.endswith(".image"):
+    if item.path.endswith(".image") or ("X-ModelGrid", "Image") in values:
         return Role.IMAGE
     return Role.GATE if values.get(("Service", "Type"), ("",))[-1] == "oneshot" else Role.SERVICE
 
@@ -179,6 +181,12 @@ def _needs(item: Artifact) -> frozenset[str]:
     except UnitSyntaxError:
         return frozenset()
     return frozenset(name for file in references if (name := unit_name(f"{QUADLETS}/{file}")) is not None)
+
+
+def _pulls(values: Mapping[Key, tuple[str, ...]], names: Iterable[str]) -> frozenset[str]:
+    """Return the services among *names* that pull an image for the unit, which says so itself."""
+    required = {word for value in values.get(("Unit", "Requires"), ()) for word in value.split()}
+    return frozenset(name for name in required.intersection(names) if name.endswith("-image.service"))
 
 
 def _parse(text: str) -> Mapping[Key, tuple[str, ...]]:

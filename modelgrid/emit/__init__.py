@@ -7,9 +7,8 @@ from typing import assert_never
 from modelgrid.emit import quadlet, systemd
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.faults import Faults
-from modelgrid.emit.keys import check_support
-from modelgrid.emit.names import unit_name
 from modelgrid.emit.routing import routing
+from modelgrid.emit.target import for_target
 from modelgrid.ir import Container, Deployment, ModelService, Process
 
 __all__ = ["Artifact", "emit"]
@@ -39,12 +38,9 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
             if isinstance(model.launch, Container) and model.launch.pull:
                 images.setdefault(model.launch.image, quadlet.image(model.launch.image))
     artifacts += images.values()
-    for artifact in artifacts:
-        if unit_name(artifact.path) is not None:
-            with faults.of():
-                check_support(artifact, podman=deployment.podman, systemd=deployment.systemd)
+    fitted = for_target(artifacts, deployment, faults)
     faults.stop()
-    return tuple(sorted(artifacts))
+    return tuple(sorted(fitted))
 
 
 def _model(model: ModelService, deployment: Deployment) -> Artifact:

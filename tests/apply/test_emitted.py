@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from modelgrid.apply.plan import Wave
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import Role, gateway_listen, units_of
+from modelgrid.emit import emit
 from modelgrid.emit.artifact import Artifact
 from modelgrid.manifest import load_manifest
 from tests.apply.checks import assert_nothing_left, assert_runs
+from tests.emit import samples
 
 if TYPE_CHECKING:
     from tests.apply.fakes import Machine
@@ -77,3 +80,16 @@ def test_a_golden_tree_is_applied_and_removed(machine: Machine, name: str) -> No
 
 def test_isolated_models_are_as_tight_as_the_defaults() -> None:
     assert make_plan(golden("llamacpp"), None, {}).relaxations == ()
+
+
+def test_a_podman_without_image_files_pulls_all_the_same() -> None:
+    new, old = (emit(replace(samples.FULL, podman=podman)) for podman in [(5, 8), (4, 7)])
+    wanted, found = make_plan(new, None, {}), make_plan(old, None, {})
+
+    assert found.images == wanted.images
+    assert found.images
+    assert {(action.unit, action.verb) for action in found.wave(Wave.PULL)} == {
+        (action.unit, action.verb) for action in wanted.wave(Wave.PULL)
+    }
+    needs = {name: unit.needs for name, unit in units_of(old).items()}
+    assert needs == {name: unit.needs for name, unit in units_of(new).items()}

@@ -51,10 +51,23 @@ def test_a_key_without_a_version_is_our_fault() -> None:
         support("[Container]\nMoon=1\n")
 
 
-@pytest.mark.parametrize("podman", [(5, 3), (5, 4, 2), (5, 8, 2)])
+@pytest.mark.parametrize("podman", [(4, 4, 0), (4, 9, 3), (5, 3), (5, 4, 2), (5, 8, 2)])
 @pytest.mark.parametrize("sample", samples.ALL.values(), ids=samples.ALL)
-def test_every_sample_is_written_for_podman_5_3_and_later(sample: Deployment, podman: tuple[int, ...]) -> None:
+def test_every_sample_is_written_for_every_podman_with_quadlet(sample: Deployment, podman: tuple[int, ...]) -> None:
     emit(replace(sample, podman=podman))
+
+
+def test_a_kind_of_file_is_taken_from_its_first_podman_on() -> None:
+    image = Artifact(path="quadlets/a.image", content="[Image]\nImage=a\n")
+    check_support(image, podman=(4, 8), systemd=257)
+    with pytest.raises(ConfigError, match=r"needs \.image, which came with podman 4\.8, and the target has 4\.7"):
+        check_support(image, podman=(4, 7), systemd=257)
+
+
+def test_a_value_may_be_younger_than_its_key() -> None:
+    support("[Service]\nType=notify\n", systemd=239)
+    with pytest.raises(ConfigError, match=r"Type=, which came with systemd 240"):
+        support("[Service]\nType=exec\n", systemd=239)
 
 
 def test_pauses_grow_where_systemd_has_it() -> None:
@@ -67,6 +80,6 @@ def test_pauses_grow_where_systemd_has_it() -> None:
 
 def test_emit_refuses_a_target_that_is_too_old() -> None:
     with pytest.raises(ConfigError):
-        emit(replace(samples.FULL, podman=(4, 9, 3)))
+        emit(replace(samples.FULL, podman=(4, 3, 1)))
     with pytest.raises(ConfigError):
         emit(replace(samples.EMPTY, systemd=239))
