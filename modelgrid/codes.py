@@ -390,6 +390,30 @@ CODES: Final[Mapping[str, Code]] = {
         "A model on several GPUs takes the same of each, so they must have vendor, name and memory in common.",
         "Name GPUs that are equal, or ask for no more than there are of one kind.",
     ),
+    "MG4030": Code(
+        "a key of podman or systemd is unknown",
+        "`quadlet` or `systemd` has a key that ModelGrid does not know in that section: it is misspelt, is not for a"
+        " container or a service, or came with a later version.",
+        "Correct it; podman-systemd.unit(5) and systemd.directives(7) list them. `PodmanArgs` takes any option.",
+    ),
+    "MG4031": Code(
+        "a key is too new for the target",
+        "`quadlet` or `systemd` has a key that the target's podman or systemd does not have, and that cannot be written"
+        " in another way with the same meaning.",
+        "Leave it out, or upgrade the target.",
+    ),
+    "MG4032": Code(
+        "a key is ModelGrid's own",
+        "`quadlet` or `systemd` has a key, or `PodmanArgs` an option, that ModelGrid writes itself. Two that disagree"
+        " would leave a server that nobody reaches, or that is ready too early.",
+        "Use what the hint names.",
+    ),
+    "MG4033": Code(
+        "a value cannot be written for its key",
+        "The key under `quadlet` or `systemd` takes another kind of value, one value only, or no such character: its"
+        " reader would change it, or read it as something else.",
+        "Write it in the form that the message names.",
+    ),
     "MG4040": Code(
         "the target is too old for a key",
         "The unit needs a key that the target's podman or systemd does not have yet, and an older one with the same"
