@@ -1,0 +1,64 @@
+"""The options that podman gets for a container, whichever way its quadlet says them: by a key, or as arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelgrid.emit.downgrade import option_words
+from modelgrid.emit.podman_keys import PODMAN
+from modelgrid.emit.words import split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from modelgrid.emit.unitfile import Key
+
+_SHORT = {"-v": "--volume", "-u": "--user", "-w": "--workdir", "-m": "--memory", "-h": "--hostname"}
+
+#: Options of podman-run(1) that stand alone where no value is joined to them.
+_FLAGS = frozenset(
+    {
+        *["--detach", "--disable-content-trust", "--env-host", "--help", "--http-proxy", "--init", "--interactive"],
+        *["--no-healthcheck", "--no-hostname", "--no-hosts", "--oom-kill-disable", "--passwd", "--privileged"],
+        *["--publish-all", "--quiet", "--read-only", "--read-only-tmpfs", "--replace", "--rm", "--rmi", "--sig-proxy"],
+        *["--tls-verify", "--tty", "--unsetenv-all", "-P", "-d", "-i", "-q", "-t"],
+    }
+)
+
+
+def container_options(values: Mapping[Key, tuple[str, ...]]) -> Mapping[str, Sequence[str]]:
+    """Return the values of each long option, those of ``PodmanArgs=`` last; a flag that is set is ``true``.
+
+    Specifiers and variables are as they are written. A line that its reader would drop is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for words in _groups(values):
+        for name, value in _pairs(words):
+            found.setdefault(_SHORT.get(name, name), []).append(value)
+    return found
+
+
+def _groups(values: Mapping[Key, tuple[str, ...]]) -> Iterator[list[str]]:
+    for (section, key), lines in values.items():
+        entry = PODMAN["Container"].get(key)
+        if section == "Container" and entry is not None and entry.option:
+            for line in lines if entry.reader.several else lines[-1:]:
+                try:
+                    yield option_words(entry, line)
+                except ValueError:
+                    continue
+    for line in values.get(("Container", "PodmanArgs"), ()):
+        try:
+            yield split_words(line, escapes=True)
+        except ValueError:
+            continue
+
+
+def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if equals:
+            yield name, value
+        else:
+            yield name, "true" if name in _FLAGS else next(rest, "")
