@@ -55,7 +55,7 @@ def best(
 ) -> Positions | None:
     """Return the places of one kind with the lowest ranks, of those kinds the one whose places rank lowest."""
     found: tuple[tuple[int, list[tuple[int, int, int, int]]], Positions] | None = None
-    for kind, cost in item.costs:
+    for kind, cost in item.costs.items():
         ranks = [rank(position, cost) for position in inventory.members[kind] if limit[position] >= cost]
         if len(ranks) < item.count:
             continue

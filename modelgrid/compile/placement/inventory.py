@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from modelgrid.compile.placement.wants import held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.compile.placement.wants import GpuRequest
     from modelgrid.host.facts import Gpu
@@ -58,25 +58,25 @@ class Item:
     """A request beside the inventory.
 
     Attributes:
-        costs: (kind, bytes on each GPU of that kind), for each kind that has enough GPUs and whose vendor will do.
+        costs: bytes on each GPU of a kind, for each kind that has enough GPUs and whose vendor will do.
         pinned: positions of its pins; empty where it has none.
         least: the smallest number of bytes that it takes over all its GPUs.
     """
 
     request: GpuRequest
-    costs: tuple[tuple[int, int], ...]
+    costs: Mapping[int, int]
     pinned: Positions
     least: int
 
     @classmethod
     def of(cls, request: GpuRequest, pinned: Positions, inventory: Inventory) -> Item:
         """Work out what *request* costs where."""
-        costs = tuple(
-            (kind, held(request, inventory.example(kind).memory))
+        costs = {
+            kind: held(request, inventory.example(kind).memory)
             for kind, of in enumerate(inventory.members)
             if len(of) >= request.count and (not request.vendors or inventory.example(kind).vendor in request.vendors)
-        )
-        least = request.count * min((cost for _, cost in costs), default=0)
+        }
+        least = request.count * min(costs.values(), default=0)
         return cls(request, costs, pinned, least)
 
     @property
@@ -97,15 +97,16 @@ class Item:
     @property
     def shape(self) -> tuple[object, ...]:
         """What tells it from others where it has no pins: items of one shape fit in the same places."""
-        return (self.request.always, self.count, self.costs)
+        return (self.request.always, self.count, *self.costs.items())
 
     def cost(self, position: int, inventory: Inventory) -> int:
-        """Return the bytes that it takes of the GPU at *position*."""
-        return held(self.request, inventory.gpus[position].memory)
+        """Return the bytes that it takes of the GPU at *position*, which is of a kind that will do."""
+        return self.costs[inventory.kinds[position]]
 
 
 def fits(item: Item, room: Sequence[int], inventory: Inventory) -> bool:
     """Return whether *item*, which has no pins, has enough GPUs of one kind with *room*, by position."""
     return any(
-        sum(room[position] >= cost for position in inventory.members[kind]) >= item.count for kind, cost in item.costs
+        sum(room[position] >= cost for position in inventory.members[kind]) >= item.count
+        for kind, cost in item.costs.items()
     )

@@ -104,7 +104,7 @@ def _needs(item: Item) -> str:
 
 
 def _gpus(item: Item, inventory: Inventory, left: Sequence[int], holders: Sequence[Sequence[Item]]) -> str:
-    usable = {kind for kind, _ in item.costs}
+    usable = item.costs.keys()
     shown = [position for position in item.pinned or range(len(inventory.gpus)) if inventory.kinds[position] in usable]
     lines = []
     for position in shown[:_GPUS_SHOWN]:

@@ -61,7 +61,7 @@ def _order(item: Item) -> tuple[object, ...]:
 def _item(request: GpuRequest, inventory: Inventory) -> Item | PlacementFault:
     """Look up the pins of *request*, and check that the host has GPUs of the right number and kind."""
     by_name: dict[str | int, int] = {}
-    for position, gpu in enumerate(inventory.gpus):
+    for position, gpu in enumerate(inventory.gpus) if request.pins else ():
         by_name[gpu.uuid] = by_name[gpu.index] = position
     missing = [pin for pin in request.pins if pin not in by_name]
     if missing:

@@ -162,7 +162,7 @@ class _Search:
         if near and all(left[of] >= item.cost(of, self.inventory) for of in near):
             yield near
         kinds = []
-        for kind, cost in item.costs:
+        for kind, cost in item.costs.items():
             alike: dict[tuple[int, int], list[int]] = {}
             for position in self.inventory.members[kind]:
                 if left[position] >= cost:
@@ -186,6 +186,6 @@ def _some(groups: Sequence[Sequence[int]], count: int) -> Iterator[Positions]:
 
 def _harder(item: Item, by_sort: dict[object, Item]) -> None:
     """Keep *item* in *by_sort* if it is the largest of its sort: where the largest fits, all of its sort do."""
-    sort = (item.count, item.request.shares, tuple(kind for kind, _ in item.costs))
+    sort = (item.count, item.request.shares, tuple(item.costs))
     if sort not in by_sort or item.request.each > by_sort[sort].request.each:
         by_sort[sort] = item
