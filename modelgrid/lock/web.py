@@ -60,11 +60,11 @@ def check_url(url: str) -> None:
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
-        raise AnswerError("it sends on to something that is no URL") from None
+        raise AnswerError("it leads to something that is no URL") from None
     if parts.username is not None or parts.password is not None:
-        raise AnswerError("it sends on to a URL with credentials in it")
+        raise AnswerError("it leads to a URL with credentials in it")
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACKS)):
-        raise AnswerError(f"it sends on to {parts.scheme or 'a'}://{host}, and only https is followed")
+        raise AnswerError(f"it leads to {parts.scheme}://{host}, and only https is asked")
 
 
 class Web:

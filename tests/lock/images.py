@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,15 @@ def digest_of(content: bytes) -> str:
 
 def encode(data: object) -> bytes:
     return json.dumps(data).encode()
+
+
+def archive(word: str) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        member = tarfile.TarInfo("word")
+        member.size = len(word)
+        tar.addfile(member, io.BytesIO(word.encode()))
+    return content.getvalue()
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ class Pusher:
     def single(
         self, repository: str, architecture: str, layers: tuple[bytes, ...], *, tag: str = "", kind: str = OCI_MANIFEST
     ) -> dict[str, Any]:
-        config = self.blob(repository, encode({"architecture": architecture, "os": "linux", "rootfs": {}}))
+        rootfs = {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]}
+        config = self.blob(repository, encode({"architecture": architecture, "os": "linux", "rootfs": rootfs}))
         oci = kind == OCI_MANIFEST
         layer_kind = "application/vnd.oci.image.layer.v1.tar" if oci else "application/vnd.docker.image.rootfs.diff.tar"
         config_kind = (
@@ -73,6 +85,16 @@ class Pusher:
         digest = self.document(repository, tag, kind, manifest)
         platform = {"architecture": architecture, "os": "linux"}
         return {"mediaType": kind, "digest": digest, "size": len(encode(manifest)), "platform": platform}
+
+    def runnable(self, repository: str, tag: str, word: str) -> Pushed:
+        """An image that podman can unpack: one layer, a tar archive with one file that says *word*."""
+        entries = [
+            self.single(repository, architecture, (archive(f"{word} for {architecture}"),))
+            for architecture in ("amd64", "arm64")
+        ]
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+        digest = self.document(repository, tag, OCI_INDEX, index)
+        return Pushed(digest, {entry["platform"]["architecture"]: (entry["digest"], 0) for entry in entries})
 
     def image(
         self, repository: str, tag: str, content: bytes = b"one", *, kinds: tuple[str, str] = (OCI_INDEX, OCI_MANIFEST)

@@ -134,10 +134,10 @@ def test_a_token_is_asked_for_once_and_sent_with_the_rest(registry: str, ask: As
 @pytest.mark.parametrize(
     ("realm", "said"),
     [
-        ("http://example.invalid/token", "only https is followed"),
+        ("http://example.invalid/token", "only https is asked"),
         ("https://user:word@example.invalid/token", "credentials in it"),
-        ("file:///etc/passwd", "only https is followed"),
-        ("", "only https is followed"),
+        ("file:///etc/passwd", "only https is asked"),
+        ("", "only https is asked"),
     ],
 )
 def test_a_login_is_sent_nowhere_unsafe(ask: Ask, tmp_path: Path, realm: str, said: str) -> None:
