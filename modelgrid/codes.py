@@ -234,8 +234,8 @@ CODES: Final[Mapping[str, Code]] = {
         warning=True,
     ),
     "MG3017": Code(
-        "an engine is not used",
-        "No model names the engine that is declared or changed under `engines`.",
+        "something is not used",
+        "No model names the engine, server or secret that is declared under `engines`, `servers` or `secrets`.",
         "Remove it, or keep it under a key that starts with `x-`.",
         warning=True,
     ),
@@ -248,6 +248,58 @@ CODES: Final[Mapping[str, Code]] = {
         "the engine does not serve this",
         "The engine does not take such a source, or does not serve the task.",
         "Choose another engine, or a source in a form that it takes: the hint names them.",
+    ),
+    "MG3020": Code(
+        "the server is unknown",
+        "A model names a server that is not declared under `servers`.",
+        "Correct the name, or declare the server.",
+    ),
+    "MG3021": Code(
+        "a model has no server",
+        "A model needs either an engine, which then serves it alone, or a server that it shares with others.",
+        "Add `engine: NAME` or `server: NAME`.",
+    ),
+    "MG3022": Code(
+        "a field belongs to the server",
+        "How a shared server runs is said once, under `servers`. A model on it says only what it is itself.",
+        "Move the field there.",
+    ),
+    "MG3023": Code(
+        "the engine serves one model",
+        "The engine of a shared server loads one model for each process.",
+        "Give each model a server of its own with `engine`, or share an engine that can: ollama, llamacpp, infinity,"
+        " speaches.",
+    ),
+    "MG3024": Code(
+        "a fallback cannot stand in",
+        "`fallback` names a model that is not in the file, the model itself, one twice, or one with another task.",
+        "Name other models of the file, by their names, with the same task.",
+    ),
+    "MG3025": Code(
+        "a secret is unknown",
+        "A variable under `secrets` names a secret that the section `secrets` at the top does not have, or is set in"
+        " `env` as well.",
+        "Declare the secret, correct its name, or remove one of the two.",
+    ),
+    "MG3026": Code(
+        "a secret has no single place",
+        "A secret is a podman secret, a file of the host, or an encrypted file: one of them.",
+        "Give exactly one of `podman`, `file` and `encrypted`.",
+    ),
+    "MG3027": Code(
+        "replicas cannot share a port",
+        "`port` fixes the port of one server, and `replicas` asks for several.",
+        "Leave `port` out.",
+    ),
+    "MG3028": Code(
+        "a built-in engine extends nothing",
+        "`extends` is for engines of your own; an entry with the name of a built-in one changes that one.",
+        "Leave `extends` out, or use another name.",
+    ),
+    "MG3029": Code(
+        "the target says nothing",
+        "`target` is there without facts or versions.",
+        "Name the file that `modelgrid facts` wrote on the host, give `podman` and `systemd`, or leave `target` out.",
     ),
     "MG3030": Code(
         "the greenlist cannot be read",
@@ -378,6 +430,18 @@ CODES: Final[Mapping[str, Code]] = {
         "a relative source is for another host",
         "The target is another host, and `source` is relative to a configuration that is not there.",
         "Write the absolute path that the weights have on the target.",
+    ),
+    "MG4009": Code(
+        "the engine is legacy",
+        "The engine's makers maintain it no further, or have named another in its place.",
+        "Choose another engine.",
+        warning=True,
+    ),
+    "MG4010": Code(
+        "a secret cannot be handed over",
+        "A podman secret needs podman. A file reaches a server as a file, so its variable has to name a path; Docker"
+        " and rootless podman cannot take it from systemd.",
+        "Use a variable that ends in `_PATH` or `_FILE`, or make the secret podman's: `podman secret create`.",
     ),
     "MG4020": Code(
         "it is not decided whether all models fit",

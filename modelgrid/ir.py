@@ -11,6 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelgrid.diagnostics import Location
 
 
@@ -42,10 +44,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A folder or file of the host, shown in the container at *target*, read-only."""
+    """A folder or file of the host, shown in the container at *target*.
+
+    *relabel*: its files get the label that SELinux lets every container read.
+    """
 
     source: str
     target: str
+    writable: bool = False
+    relabel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +80,68 @@ class Published:
 Attachment: TypeAlias = Isolated | Published
 
 
+class Manager(Enum):
+    """Who makes a container: podman by a quadlet, or podman or docker by a plain service that runs it."""
+
+    QUADLET = "quadlet"
+    PODMAN = "podman"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodmanSecret:
+    """A podman secret in the container: as the *variable*, or as a file at *path* that the variable names."""
+
+    name: str
+    variable: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A file of the host that systemd hands to the service alone (systemd.exec(5), ``LoadCredential=``).
+
+    The server finds it by *variable*, which holds a path. *encrypted*: systemd decrypts it.
+    """
+
+    name: str
+    source: str
+    variable: str
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selinux:
+    """The type of the container's process, empty for the policy's own; or no separation at all."""
+
+    type: str = ""
+    disable: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """A model server in a podman container.
 
     Attributes:
+        manager: who makes the container.
         image: fully qualified reference.
         pull: whether a ``.image`` unit pulls it; a ``localhost/`` image must be on the host already.
         entrypoint: replaces the image's entrypoint; empty leaves it as it is.
         arguments: given to the entrypoint.
         port: where the server listens inside the container.
-        devices: CDI names, ``nvidia.com/gpu=GPU-…``.
+        devices: CDI names, ``nvidia.com/gpu=GPU-…``, or device nodes, ``/dev/dri/renderD128``.
+        groups: groups of the host that the server is in, for its devices; ``keep-groups`` for those of the user.
         shm_size: bytes of /dev/shm; 0 leaves podman's default.
         health_command: run by podman in the container, through its shell; empty where the image has no
             tool for it, and the host probes instead.
-        after_start: argv run in the container before the unit counts as started (``ollama pull``).
+        after_start: argv run in the container, one after the other, before the unit counts as started
+            (``ollama pull``).
         fetches: whether the server gets its weights from the network, and so starts when the host is online.
+        podman_secrets: secrets that podman keeps.
         writable: whether the root file system of the container is writable; false is the hardened default.
     """
 
+    manager: Manager = Manager.QUADLET
     image: str
     pull: bool
     entrypoint: str = ""
@@ -101,11 +151,14 @@ class Container:
     mounts: tuple[Mount, ...] = ()
     volumes: tuple[Volume, ...] = ()
     devices: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     shm_size: int = 0
     health_command: str = ""
-    after_start: tuple[str, ...] = ()
+    after_start: tuple[tuple[str, ...], ...] = ()
     fetches: bool = False
     writable: bool = False
+    podman_secrets: tuple[PodmanSecret, ...] = ()
+    selinux: Selinux = field(default_factory=Selinux)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +172,15 @@ class Process:
         state_directory: folder below the state root (/var/lib, or $XDG_STATE_HOME of a user) that the program
             may write to, ``modelgrid/llama3``; empty for none.
         egress: whether the program may open connections beyond this host (to fetch its weights).
-        after_start: argv run on the host, in the service's environment, before the unit counts as started.
+        after_start: argv run on the host, in the service's environment, one after the other, before the unit counts
+            as started.
     """
 
     argv: tuple[str, ...]
     devices: tuple[str, ...] = ()
     state_directory: str = ""
     egress: bool = False
-    after_start: tuple[str, ...] = ()
+    after_start: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,41 +201,93 @@ class GpuClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelService:
+class Resources:
+    """Limits of a server: *memory* in bytes, *cpus* in processors, *tasks* in threads; 0 for none."""
+
+    memory: int = 0
+    cpus: float = 0.0
+    tasks: int = 0
+
+
+#: Values of a key of a unit, as the user wrote them.
+UnitValues: TypeAlias = tuple[str | int | float | bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelServer:
     """One model server under systemd.
 
     Attributes:
-        name: what clients ask for.
+        name: the model that it serves alone, or the server's own name where several models share it.
         slug: the name as unit names allow it, unique in the deployment.
-        upstream_model: what the engine calls the model.
-        apis: API paths of the engine that the gateway may forward, sorted.
+        models: what clients can ask of it, sorted.
         environment: sorted by name.
         stop_timeout: seconds from SIGTERM to SIGKILL.
+        on_demand: whether it does not start with the grid.
+        conflicts: units that it takes turns with: starting it stops them.
+        starts_after: units that have to be started before it, where they start too.
+        credentials: files that systemd hands to it.
+        quadlet: keys of [Container] that the user added, sorted.
+        systemd: keys of [Unit] and [Service] that the user added, sorted.
+        origins: the paths in the configuration that fields of this value, and of its launch, come from.
     """
 
     name: str
     slug: str
     engine: str
-    aliases: tuple[str, ...] = ()
-    upstream_model: str
+    models: tuple[str, ...]
     launch: Container | Process
     endpoint: Endpoint
     health: Health
-    apis: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     stop_timeout: float = 30.0
     claims: tuple[GpuClaim, ...] = ()
+    on_demand: bool = False
+    conflicts: tuple[str, ...] = ()
+    starts_after: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    credentials: tuple[Credential, ...] = ()
+    quadlet: tuple[tuple[str, UnitValues], ...] = ()
+    systemd: tuple[tuple[str, UnitValues], ...] = ()
     origin: Origin
+    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def unit(self) -> str:
         """Name of the systemd service, made by quadlet from a ``.container`` or written as it is."""
-        return f"modelgrid-model-{self.slug}.service"
+        return unit_of(self.slug)
 
     @property
     def isolated(self) -> bool:
         """Whether the server is a container on the internal network."""
         return isinstance(self.launch, Container) and isinstance(self.launch.attachment, Isolated)
+
+
+def unit_of(slug: str) -> str:
+    """Return the name of the service of the server with this *slug*."""
+    return f"modelgrid-model-{slug}.service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRoute:
+    """What clients can ask for, and the servers that answer.
+
+    Attributes:
+        name: what ``/v1/models`` lists.
+        upstream_model: what the engine calls the model.
+        apis: API paths of the engine that the gateway may forward, sorted.
+        endpoints: of every server that serves it, at least one.
+        fallback: models that answer while none of those can be reached, in order.
+    """
+
+    name: str
+    engine: str
+    aliases: tuple[str, ...] = ()
+    upstream_model: str
+    apis: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    health_path: str
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +318,9 @@ class GatewayService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """ModelGrid's internal container network, in CIDR form."""
+    """An internal container network, in CIDR form, which *manager* makes."""
 
+    manager: Manager = Manager.QUADLET
     subnet: str
     gateway: str
 
@@ -223,15 +330,17 @@ class Deployment:
     """Everything that one host shall run.
 
     Attributes:
-        network: present when a container is isolated on it.
+        networks: those that a container is isolated on.
         podman: version of the target's podman; empty where nothing needs it.
         systemd: version of the target's systemd.
-        models: sorted by name.
+        servers: sorted by name.
+        routes: sorted by name.
     """
 
     scope: Scope
     gateway: GatewayService
-    models: tuple[ModelService, ...] = field(default=())
-    network: Network | None = None
+    servers: tuple[ModelServer, ...] = ()
+    routes: tuple[ModelRoute, ...] = ()
+    networks: tuple[Network, ...] = ()
     podman: tuple[int, ...] = ()
     systemd: int = 0

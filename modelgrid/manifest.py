@@ -14,7 +14,7 @@ from modelgrid.errors import ModelGridError
 if TYPE_CHECKING:
     from cattrs import Converter
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 KEYS_VERSION = 1
 
 #: Name of the credential that holds the keys (systemd.exec(5), LoadCredential=).
@@ -44,6 +44,7 @@ class Route:
         upstream_model: the engine's own name of it, put into the request on the way.
         apis: paths that may be forwarded, exact: ``/v1/chat/completions``.
         upstreams: at least one.
+        fallback: models that answer, in this order, while none of the servers can be reached.
         health_path: answers 200 when the server is ready; asking it never loads a model.
     """
 
@@ -54,6 +55,7 @@ class Route:
     apis: tuple[str, ...]
     upstreams: tuple[Upstream, ...]
     health_path: str
+    fallback: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

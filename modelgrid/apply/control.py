@@ -51,28 +51,32 @@ def control_model(host: Host, model: str, verb: Verb) -> str:
         HostError: as :func:`control_grid`.
         ApplyError: the server did not come up.
     """
-    unit = unit_of_model(host, model)
+    units = units_of_model(host, model)
     with locked(host.files, host.layout.lock):
-        (result,) = host.systemd.wait([host.systemd.enqueue(verb, unit.name)], _unheard)
-    if not result.done:
-        _fail_on([unit], result.result)
-    return unit.name
+        results = host.systemd.wait([host.systemd.enqueue(verb, unit.name) for unit in units], _unheard)
+    failed = [result for result in results if not result.done]
+    if failed:
+        _fail_on([unit for unit in units if unit.name in {item.job.unit for item in failed}], failed[0].result)
+    return ", ".join(unit.name for unit in units)
 
 
-def unit_of_model(host: Host, model: str) -> Unit:
-    """Return the unit of the server of *model*, a name or an alias.
+def units_of_model(host: Host, model: str) -> tuple[Unit, ...]:
+    """Return the units of the servers of *model*, a name or an alias: one for each replica.
 
     Raises:
         UsageError: there is no such model.
         HostError: nothing is applied.
     """
     tree = _applied(host)
-    by_model = {unit.model: unit for unit in units_of(tree).values() if unit.model}
-    unit = by_model.get(_aliases(tree).get(model, model))
-    if unit is None:
+    by_model: dict[str, list[Unit]] = {}
+    for unit in units_of(tree).values():
+        for name in unit.models:
+            by_model.setdefault(name, []).append(unit)
+    units = by_model.get(_aliases(tree).get(model, model))
+    if units is None:
         known = ", ".join(sorted(by_model)) or "none"
         raise UsageError(f"there is no model {model}", hint=f"the models are: {known}")
-    return unit
+    return tuple(units)
 
 
 def start_at_boot(host: Host, *, wanted: bool) -> None:

@@ -60,9 +60,14 @@ class Unit:
         return self.artifact.path.startswith(f"{UNITS}/")
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that it serves."""
+        return self.values.get(("X-ModelGrid", "Model"), ())
+
+    @property
     def model(self) -> str:
-        """The name of the model that it serves; empty where it serves none."""
-        return self.value("X-ModelGrid", "Model")
+        """What messages call what it serves: the names of its models; empty where it serves none."""
+        return ", ".join(self.models)
 
     @property
     def image(self) -> str:

@@ -147,10 +147,11 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> tuple[Artifact, ...]:
     """Compile for this host, which must be the one that the configuration is for."""
+    from modelgrid.config.rules import servings  # noqa: PLC0415  half of the commands here emit nothing
     from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
 
     # what the host lacks is said before what cannot be compiled for it
-    containers = any(model.runtime is Runtime.PODMAN for model in checked.config.models.values())
+    containers = any(serving.runtime is Runtime.PODMAN for _, _, serving in servings(checked.config))
     check_host(host, containers=containers, writing=writing)
     facts = probe_host(declared_programs(checked.config))
     wanted = target_facts(checked, None)

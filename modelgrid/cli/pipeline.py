@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
+    from modelgrid.compile.placement import GpuUse
     from modelgrid.config.load import Document
     from modelgrid.config.schema import Config
     from modelgrid.diagnostics import Report
@@ -45,10 +46,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A Deployment without errors, and the warnings on the way."""
+    """A Deployment without errors, the warnings on the way, and what each GPU holds."""
 
     deployment: Deployment
     report: Report
+    gpus: tuple[GpuUse, ...]
 
 
 def check_file(file: str, *, strict: bool = False, local: bool = True) -> Checked:
@@ -97,7 +99,7 @@ def compile_checked(
     from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  the same
 
     folders = host_folders(scope, facts) if foreign else local_folders(scope)
-    deployment, report = compile_config(
+    deployment, report, gpus = compile_config(
         checked.config,
         Context(
             facts=facts,
@@ -112,7 +114,9 @@ def compile_checked(
     )
     if checked.gate is not None:
         placed = (
-            {model.name: [claim.uuid for claim in model.claims] for model in deployment.models} if deployment else None
+            {name: [claim.uuid for claim in server.claims] for server in deployment.servers for name in server.models}
+            if deployment
+            else None
         )
         report += checked.gate.check_host(checked.config, facts.gpus, placed=placed)
     _fail_on(report, strict=strict)
@@ -121,7 +125,7 @@ def compile_checked(
         deployment, locked = _apply_lock(checked, checked.lock, deployment, facts)
         report += locked
         _fail_on(report, strict=strict)
-    return Compiled(deployment=deployment, report=report)
+    return Compiled(deployment=deployment, report=report, gpus=gpus)
 
 
 def emit_compiled(checked: Checked, compiled: Compiled) -> tuple[Artifact, ...]:
@@ -220,6 +224,8 @@ def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
     if facts_file is not None:
         path = Path(facts_file)
     elif checked.config.target is not None:
+        if checked.config.target.facts is None:
+            return None
         path = checked.base / checked.config.target.facts
     else:
         return None

@@ -84,7 +84,8 @@ def run_container_stop(options: argparse.Namespace) -> int:
 
 def run_container_logs(options: argparse.Namespace) -> int:
     """Show the journal of one model."""
-    return _journal(options, control.unit_of_model(this_host(scope_of(options)), options.model).name)
+    units = control.units_of_model(this_host(scope_of(options)), options.model)
+    return _journal(options, *(unit.name for unit in units))
 
 
 def _control_grid(options: argparse.Namespace, verb: Verb, done: str) -> int:
@@ -93,9 +94,9 @@ def _control_grid(options: argparse.Namespace, verb: Verb, done: str) -> int:
     return 0
 
 
-def _journal(options: argparse.Namespace, units: str) -> int:
+def _journal(options: argparse.Namespace, *units: str) -> int:
     scope = "--user-unit" if options.user else "--unit"
-    argv = ["journalctl", "--no-pager", f"{scope}={units}", f"--lines={options.lines}"]
+    argv = ["journalctl", "--no-pager", *(f"{scope}={unit}" for unit in units), f"--lines={options.lines}"]
     try:
         done = subprocess.run([*argv, *(["--follow"] if options.follow else [])], check=False)
     except OSError as error:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modelgrid.compile.compiler import Context, compile_config
+from modelgrid.compile.compiler import Compilation, Context, compile_config
 
-__all__ = ["Context", "compile_config"]
+__all__ = ["Compilation", "Context", "compile_config"]

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_ports
 from modelgrid.compile.engines import resolve_engines
 from modelgrid.compile.ignored import ignored_fields
 from modelgrid.compile.names import slug
-from modelgrid.compile.placement import FaultKind, GpuRequest, Placement, place
-from modelgrid.compile.servers import Place, ServerError, Target, Wanted, build_server, wanted
+from modelgrid.compile.origins import origins_of
+from modelgrid.compile.placement import FaultKind, GpuRequest, GpuUse, Placement, Resident, Strategy, place
+from modelgrid.compile.servers import Place, build_server
+from modelgrid.compile.wanted import ServerError, Target, Wanted, WantedModel, wanted_model, wanted_server
+from modelgrid.config.schema import Load
 from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
 from modelgrid.ir import (
     ApiKey,
+    Container,
     Deployment,
     Endpoint,
     GatewayService,
     Health,
-    ModelService,
+    Manager,
+    ModelRoute,
+    ModelServer,
     Network,
     Origin,
+    Resources,
+    unit_of,
 )
 from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import PurePath
 
     from modelgrid.config.schema import Config
     from modelgrid.engines.builtin import Engine
     from modelgrid.host.facts import HostFacts
-    from modelgrid.ir import Scope
+    from modelgrid.ir import Scope, UnitValues
+    from modelgrid.models.sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,8 @@ class Context:
         cache: folder where weights that a Python package carries are unpacked, absolute.
         state_root: folder below which native servers keep state, absolute; /var/lib for the system.
         locate: the place in the text of a path of the configuration.
+        revision: the commit of a repository's weights, from a lock; empty where there is none.
+        estimate: bytes that a model takes on the GPUs of its server, from its weights; none where they are not at hand.
         foreign: whether the facts are of another host, where *base* does not exist: sources must be absolute.
     """
 
@@ -59,10 +70,20 @@ class Context:
     state_root: PurePath
     locate: Callable[[Path], Location | None]
     foreign: bool = False
+    revision: Callable[[Source], str] = lambda _: ""
+    estimate: Callable[[Wanted, WantedModel], int | None] = lambda *_: None
 
 
-def compile_config(config: Config, context: Context) -> tuple[Deployment | None, Report]:
-    """Return the Deployment of *config* on the host of *context*; none when the report holds an error.
+class Compilation(NamedTuple):
+    """What came of a configuration: the Deployment, none when the report holds an error, and what each GPU holds."""
+
+    deployment: Deployment | None
+    report: Report
+    gpus: tuple[GpuUse, ...]
+
+
+def compile_config(config: Config, context: Context) -> Compilation:
+    """Compile *config* for the host of *context*.
 
     The same arguments give an equal Deployment: nothing else is read. All faults are collected.
     """
@@ -71,11 +92,34 @@ def compile_config(config: Config, context: Context) -> tuple[Deployment | None,
     run.warn(wants)
     placement = run.place(wants)
     endpoints = run.address(wants)
-    models = run.build(wants, placement, endpoints)
+    built = run.build(wants, placement, endpoints)
     report = Report.of(run.diagnostics)
     if report.errors:
-        return None, report
-    return run.deployment(models), report
+        return Compilation(None, report, placement.gpus)
+    return Compilation(run.deployment(built), report, placement.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replica:
+    """One of the servers that a :class:`Wanted` becomes. *name* tells it from the others, for addresses."""
+
+    want: Wanted
+    number: int
+
+    @property
+    def name(self) -> str:
+        return self.want.name if self.number == 1 else f"{self.want.name}#{self.number}"
+
+    @property
+    def slug(self) -> str:
+        # no slug of a name has a dot
+        return self.want.slug if self.number == 1 else f"{self.want.slug}.{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    servers: tuple[ModelServer, ...]
+    routes: tuple[ModelRoute, ...]
 
 
 class _Compiler:
@@ -85,90 +129,157 @@ class _Compiler:
         self.config = config
         self.context = context
         self.diagnostics: list[Diagnostic] = []
+        self.target = Target(facts=context.facts, scope=context.scope, foreign=context.foreign)
+        self.engines = resolve_engines(context.engines, config.engines)
+        self.slugs: dict[str, str] = {}
+        self.replicas: dict[str, _Replica] = {}
 
-    def pair(self) -> dict[str, Wanted]:
-        """Pair each model with its engine, in the order of the file."""
-        engines = resolve_engines(self.context.engines, self.config.engines)
-        target = Target(facts=self.context.facts, scope=self.context.scope, foreign=self.context.foreign)
-        wants: dict[str, Wanted] = {}
-        by_slug: dict[str, str] = {}
+    def pair(self) -> tuple[_Replica, ...]:
+        """Pair each model or shared server with its engine, in the order of the file."""
+        shared: dict[str, list[WantedModel]] = {name: [] for name in self.config.servers}
+        replicas: list[_Replica] = []
         for name, model in self.config.models.items():
-            other = by_slug.setdefault(slug(name), name)
-            if other != name:
-                self._fault("MG4003", f"{name} and {other} get the same unit name", ("models", name))
-                continue
+            own = model.server is None
+            engine = self.engines[(model.engine or "") if own else self.config.servers[model.server or ""].engine]
             try:
-                wants[name] = wanted(
-                    name,
-                    slug(name),
-                    model,
-                    engines[model.engine],
-                    target,
-                )
+                wanted = wanted_model(name, self._slug(name, ("models", name)), model, engine, self.target)
+                if own:
+                    want = wanted_server(name, wanted.slug, model, engine, (wanted,), self.target, shared=False)
+                    replicas += _replicas(want)
+                else:
+                    shared[model.server or ""].append(wanted)
             except ServerError as fault:
-                self._server_fault(name, fault)
-        return wants
+                self._server_fault(fault)
+        for name, models in shared.items():
+            server = self.config.servers[name]
+            try:
+                slug_ = self._slug(f"server/{name}", ("servers", name))
+                if models:
+                    want = wanted_server(
+                        name, slug_, server, self.engines[server.engine], tuple(models), self.target, shared=True
+                    )
+                    replicas += _replicas(want)
+            except ServerError as fault:
+                self._server_fault(fault)
+        self.replicas = {item.name: item for item in replicas}
+        return tuple(replicas)
 
-    def warn(self, wants: Mapping[str, Wanted]) -> None:
-        """Warn of every field that its engine or runtime ignores."""
-        for item in ignored_fields(self.config, wants):
-            self._fault("MG4007", item.message, item.path, hint=item.hint, severity=Severity.WARNING)
+    def _slug(self, name: str, path: Path) -> str:
+        other = self.slugs.setdefault(slug(name), name)
+        if other != name:
+            hint = "give one of them another name"
+            raise ServerError("MG4003", f"{name} and {other} get the same unit name", path, hint)
+        return slug(name)
 
-    def place(self, wants: Mapping[str, Wanted]) -> Placement:
-        """Give the models their GPUs."""
+    def warn(self, replicas: Sequence[_Replica]) -> None:
+        """Warn of every field that its engine or runtime ignores, and of engines that should be left."""
+        wants = {item.want.name: item.want for item in replicas}
+        for ignored in ignored_fields(self.config, wants):
+            self._fault("MG4007", ignored.message, ignored.path, hint=ignored.hint, severity=Severity.WARNING)
+        for want in wants.values():
+            if want.engine.legacy:
+                hint = "choose another engine for it"
+                self._fault("MG4009", want.engine.legacy, (*want.path, "engine"), hint=hint, severity=Severity.WARNING)
+
+    def place(self, replicas: Sequence[_Replica]) -> Placement:
+        """Give the servers their GPUs."""
         gpus = self.context.facts.gpus
-        requests = []
-        for name, want in wants.items():
-            asked, shares = want.model.gpus, "memory_share" in want.engine.options
-            if isinstance(asked, list):
-                requests.append(
-                    GpuRequest(model=name, count=len(asked), pins=tuple(asked), memory=want.model.vram, shares=shares)
-                )
-            elif count := min(1, len(gpus)) if asked is None else asked:
-                requests.append(GpuRequest(model=name, count=count, memory=want.model.vram, shares=shares))
-        placement = place([request for request in requests if request.count], gpus)
+        requests = [request for item in replicas if (request := self._request(item, len(gpus))).count]
+        settings = self.config.placement
+        placement = place(requests, gpus, strategy=Strategy(settings.strategy.value), reserve=settings.reserve)
+        paths = {item.name: item.want.path for item in replicas}
         for fault in placement.faults:
             code, field, hint = _PLACEMENT_FAULTS[fault.kind]
-            self._fault(code, fault.message, ("models", fault.model, field), hint=hint)
+            self._fault(code, fault.message, (*paths[fault.model], field), hint=hint)
         return placement
 
-    def address(self, wants: Mapping[str, Wanted]) -> Mapping[str, Endpoint]:
+    def _request(self, item: _Replica, gpus: int) -> GpuRequest:
+        want, asked = item.want, item.want.serving.gpus
+        memory, estimated = self._memory(want)
+        pins = tuple(asked) if isinstance(asked, list) else ()
+        count = len(pins) or (min(1, gpus) if asked is None or isinstance(asked, list) else asked)
+        on_demand = want.serving.load is Load.ON_DEMAND
+        return GpuRequest(
+            model=item.name,
+            count=count,
+            pins=pins,
+            memory=memory,
+            estimated=estimated,
+            resident=Resident.ON_DEMAND if on_demand else Resident.ALWAYS,
+            shares="memory_share" in want.engine.options,
+        )
+
+    def _memory(self, want: Wanted) -> tuple[int | None, bool]:
+        """Return the bytes that *want* takes on GPUs, none where not known; and whether they are estimated."""
+        if want.serving.vram is not None:
+            return want.serving.vram, False
+        total, estimated = 0, False
+        for model in want.models:
+            given = model.fields.vram
+            found = self.context.estimate(want, model) if given is None else given
+            if found is None:
+                return None, False
+            total += found
+            estimated = estimated or given is None
+        return total, estimated
+
+    def address(self, replicas: Sequence[_Replica]) -> Mapping[str, Endpoint]:
         """Say where each server is reached: at an address of its own, or at a port of the loopback."""
-        isolated = [name for name, want in wants.items() if want.isolated]
+        isolated: dict[str, list[str]] = {}
+        for item in replicas:
+            if item.want.isolated and item.want.manager is not None:
+                isolated.setdefault(self._subnet(item.want.manager), []).append(item.name)
         explicit = {
-            name: want.model.port for name, want in wants.items() if want.model.port is not None and not want.isolated
+            item.name: item.want.serving.port
+            for item in replicas
+            if item.want.serving.port is not None and not item.want.isolated
         }
-        free = [name for name, want in wants.items() if not want.isolated and name not in explicit]
+        free = [item.name for item in replicas if not item.want.isolated and item.name not in explicit]
         taken = {*explicit.values(), _listen(self.config.gateway.listen).port}
         try:
             ports = explicit | assign_ports(free, taken)
-            addresses = assign_addresses(isolated, self.config.network.subnet)
+            addresses: dict[str, str] = {}
+            for subnet, names in isolated.items():
+                addresses |= assign_addresses(names, subnet)
         except NoRoomError as error:
             self._fault("MG4004", f"too many models: {error}", ("network",), hint="use a larger subnet")
             return {}
         endpoints = {name: Endpoint(host="127.0.0.1", port=port) for name, port in ports.items()}
+        by_name = {item.name: item for item in replicas}
         for name, address in addresses.items():
-            endpoints[name] = Endpoint(host=address, port=wants[name].engine.port)
+            endpoints[name] = Endpoint(host=address, port=by_name[name].want.engine.port)
         return endpoints
 
-    def build(
-        self, wants: Mapping[str, Wanted], placement: Placement, endpoints: Mapping[str, Endpoint]
-    ) -> tuple[ModelService, ...]:
-        """Resolve each model that has a place into its service, sorted by name."""
-        models = []
-        for name in sorted(wants.keys() & endpoints.keys()):
+    def build(self, replicas: Sequence[_Replica], placement: Placement, endpoints: Mapping[str, Endpoint]) -> _Result:
+        """Resolve each server that has a place, and each model into the route to its servers; sorted by name."""
+        servers: list[ModelServer] = []
+        routes: dict[str, ModelRoute] = {}
+        for item in replicas:
+            if item.name not in endpoints:
+                continue
             try:
-                models.append(self._model(wants[name], placement, endpoints[name]))
+                server, upstream_models = self._server(item, placement, endpoints[item.name])
             except ServerError as fault:
-                self._server_fault(name, fault)
-        return tuple(models)
+                if item.number == 1:
+                    self._server_fault(fault)
+                continue
+            servers.append(server)
+            for model in item.want.models:
+                known = routes.get(model.name)
+                routes[model.name] = (
+                    replace(known, endpoints=(*known.endpoints, server.endpoint))
+                    if known
+                    else _route(model, item.want.engine, upstream_models[model.name], server)
+                )
+        return _Result(
+            servers=tuple(sorted(servers, key=lambda server: (server.name, server.slug))),
+            routes=tuple(routes[name] for name in sorted(routes)),
+        )
 
-    def deployment(self, models: tuple[ModelService, ...]) -> Deployment:
+    def deployment(self, built: _Result) -> Deployment:
         """Put the parts together."""
         context, gateway = self.context, self.config.gateway
-        isolated = any(model.isolated for model in models)
         keys = [ApiKey(name=key.name, sha256=key.sha256, models=tuple(key.models)) for key in gateway.keys]
-        subnet = IPv4Network(self.config.network.subnet)
         return Deployment(
             scope=context.scope,
             gateway=GatewayService(
@@ -178,48 +289,75 @@ class _Compiler:
                 max_body=gateway.max_body,
                 origin=self._origin(("gateway",)),
             ),
-            models=models,
-            network=Network(subnet=str(subnet), gateway=str(subnet[1])) if isolated else None,
+            servers=built.servers,
+            routes=built.routes,
+            networks=self._networks(built.servers),
             podman=context.facts.podman or (),
             systemd=context.facts.systemd or 0,
         )
 
-    def _model(self, want: Wanted, placement: Placement, endpoint: Endpoint) -> ModelService:
-        context, model, engine = self.context, want.model, want.engine
-        claims = placement.claims.get(want.name, ())
+    def _networks(self, servers: Sequence[ModelServer]) -> tuple[Network, ...]:
+        launches = [server.launch for server in servers if server.isolated]
+        managers = {launch.manager for launch in launches if isinstance(launch, Container)}
+        subnets = [(manager, IPv4Network(self._subnet(manager))) for manager in Manager if manager in managers]
+        return tuple(Network(manager=manager, subnet=str(net), gateway=str(net[1])) for manager, net in subnets)
+
+    def _subnet(self, manager: Manager) -> str:
+        network = self.config.network
+        return network.docker_subnet if manager is Manager.DOCKER else network.subnet
+
+    def _server(
+        self, item: _Replica, placement: Placement, endpoint: Endpoint
+    ) -> tuple[ModelServer, Mapping[str, str]]:
+        context, want, serving = self.context, item.want, item.want.serving
+        claims = placement.claims.get(item.name, ())
         by_uuid = {gpu.uuid: gpu for gpu in context.facts.gpus}
-        server = build_server(
+        built = build_server(
             want,
             Place(
                 endpoint=endpoint,
                 gpus=tuple(by_uuid[claim.uuid] for claim in claims),
-                claim=claims[0].memory if claims else 0,
+                share=placement.shares.get(item.name),
                 facts=context.facts,
+                scope=context.scope,
                 base=PurePosixPath("/") if context.foreign else context.base,
                 cache=context.cache,
                 state=context.state_root / "modelgrid" / want.slug,
+                revision=context.revision,
+                secrets=self.config.secrets,
             ),
         )
-        return ModelService(
+        limits = serving.resources
+        server = ModelServer(
             name=want.name,
-            slug=want.slug,
-            engine=engine.name,
-            aliases=tuple(sorted(model.aliases)),
-            upstream_model=server.upstream_model,
-            launch=server.launch,
+            slug=item.slug,
+            engine=want.engine.name,
+            models=tuple(sorted(model.name for model in want.models)),
+            launch=built.launch,
             endpoint=endpoint,
-            health=Health(path=engine.health.path, start_timeout=model.start_timeout),
-            apis=tuple(sorted(engine.tasks[model.task.value].apis)),
-            environment=server.environment,
+            health=Health(path=want.engine.health.path, start_timeout=serving.start_timeout),
+            environment=built.environment,
             claims=claims,
-            origin=self._origin(("models", want.name)),
+            on_demand=serving.load is Load.ON_DEMAND,
+            conflicts=self._units(placement.conflicting(item.name)),
+            starts_after=self._units(placement.starts_after.get(item.name, ())),
+            resources=Resources(memory=limits.memory or 0, cpus=limits.cpus or 0.0, tasks=limits.tasks or 0),
+            credentials=built.credentials,
+            quadlet=_unit_values(serving.quadlet),
+            systemd=_unit_values(serving.systemd),
+            origin=self._origin(want.path),
+            origins=origins_of(want, self.config),
         )
+        return server, built.upstream_models
+
+    def _units(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(unit_of(self.replicas[name].slug) for name in names))
 
     def _origin(self, path: Path) -> Origin:
         return Origin(path=format_path(path), location=self.context.locate(path))
 
-    def _server_fault(self, name: str, fault: ServerError) -> None:
-        self._fault(fault.code, fault.message, ("models", name, fault.field), hint=fault.hint)
+    def _server_fault(self, fault: ServerError) -> None:
+        self._fault(fault.code, fault.message, fault.path, hint=fault.hint)
 
     def _fault(
         self,
@@ -250,3 +388,25 @@ def _listen(text: str) -> Endpoint:
     address = split_address(text)
     assert address is not None, text
     return Endpoint(host=address[0], port=address[1])
+
+
+def _replicas(want: Wanted) -> Iterator[_Replica]:
+    return (_Replica(want=want, number=number) for number in range(1, want.serving.replicas + 1))
+
+
+def _route(model: WantedModel, engine: Engine, upstream_model: str, server: ModelServer) -> ModelRoute:
+    return ModelRoute(
+        name=model.name,
+        engine=engine.name,
+        aliases=tuple(sorted(model.fields.aliases)),
+        upstream_model=upstream_model,
+        apis=tuple(sorted(engine.tasks[model.fields.task.value].apis)),
+        endpoints=(server.endpoint,),
+        health_path=engine.health.path,
+        fallback=tuple(model.fields.fallback),
+    )
+
+
+def _unit_values(keys: Mapping[str, Any]) -> tuple[tuple[str, UnitValues], ...]:
+    """Return the user's own keys of a unit, sorted, each with a list of values."""
+    return tuple((key, tuple(value) if isinstance(value, list) else (value,)) for key, value in sorted(keys.items()))

@@ -4,50 +4,63 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from modelgrid.engines.builtin import CUSTOM, Engine, HealthData, TaskData
+from modelgrid.engines.builtin import CUSTOM, Engine, HealthData, TaskData, VolumeData, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelgrid.config import schema
 
-_PLACEHOLDER = re.compile(r"\{(model|source|host|port|state|program|slug|value)\}")
+_PLACEHOLDER = re.compile(r"\{(model|source|host|port|state|program|slug|value|models|sources|count)\}")
 
 
 def resolve_engines(builtin: Mapping[str, Engine], declared: Mapping[str, schema.Engine]) -> dict[str, Engine]:
     """Return all engines that models may name: the built-in ones as *declared* changes them, and new ones."""
     engines = dict(builtin)
     for name, change in declared.items():
-        base = builtin.get(name) or replace(builtin[CUSTOM], name=name)
+        base = builtin.get(name) or replace(builtin[change.extends or CUSTOM], name=name)
         engines[name] = _changed(base, change)
     return engines
 
 
+#: Fields of an engine that a configuration replaces as they are, and those whose entries it adds.
+_REPLACED = ("entrypoint", "program", "image_program", "port", "upstream_model", "shm_size")
+_LISTS = ("command", "native_command", "sources", "fetches", "after_start")
+
+
 def _changed(engine: Engine, change: schema.Engine) -> Engine:
-    changed = engine
+    new: dict[str, Any] = {name: value for name in _REPLACED if (value := getattr(change, name)) is not None}
+    new |= {name: tuple(value) for name in _LISTS if (value := getattr(change, name)) is not None}
     if change.image is not None:
         # the user's image takes the place of the vendor's, whatever the vendor
-        changed = replace(changed, images=dict.fromkeys(("cpu", "nvidia", "amd", "intel"), change.image))
-    if change.entrypoint is not None:
-        changed = replace(changed, entrypoint=change.entrypoint)
+        new["images"] = dict.fromkeys(("cpu", "nvidia", "amd", "intel"), change.image)
+    new["images"] = {**new.get("images", engine.images), **change.images}
     if change.program is not None:
-        changed = replace(changed, program=change.program, embedded="")
-    if change.port is not None:
-        changed = replace(changed, port=change.port)
+        new["embedded"] = ""
     if change.command is not None:
-        changed = replace(changed, command=tuple(change.command), native_command=())
-    if change.env:
-        changed = replace(changed, environment={**changed.environment, **change.env})
-    if change.health is not None:
-        changed = replace(changed, health=_health(changed.health, change.health))
-    if change.upstream_model is not None:
-        changed = replace(changed, upstream_model=change.upstream_model)
+        new |= {"image_command": (), "native_command": tuple(change.native_command or ()), "shared": None}
+    new["env"] = {**engine.env, **change.env}
+    new["env_native"] = {**engine.env_native, **change.env_native}
+    new["options"] = {**engine.options, **{name: _words(words) for name, words in change.options.items()}}
+    new["vendors"] = {**engine.vendors, **{name: _words(words) for name, words in change.vendors.items()}}
+    tasks = {
+        task.value: TaskData(command=tuple(words.command), env=words.env, apis=tuple(words.apis))
+        for task, words in change.tasks.items()
+    }
+    new["tasks"] = {**engine.tasks, **tasks}
     if change.apis is not None:
-        tasks = {name: TaskData(command=task.command, apis=tuple(change.apis)) for name, task in changed.tasks.items()}
-        changed = replace(changed, tasks=tasks)
-    return changed
+        new["tasks"] = {name: replace(task, apis=tuple(change.apis)) for name, task in new["tasks"].items()}
+    if change.health is not None:
+        new["health"] = _health(engine.health, change.health)
+    if change.volumes is not None:
+        new["volumes"] = tuple(VolumeData(name=item.name, target=item.target) for item in change.volumes)
+    return replace(engine, **new)
+
+
+def _words(words: schema.Words) -> Words:
+    return Words(command=tuple(words.command), env=words.env)
 
 
 def _health(health: HealthData, change: schema.Health) -> HealthData:

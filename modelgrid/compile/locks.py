@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelgrid.compile.engines import resolve_engines
 from modelgrid.config.faults import Fault
 from modelgrid.config.fit import source_of
+from modelgrid.config.rules import engine_of, servings
 from modelgrid.config.schema import Runtime
 from modelgrid.errors import ConfigError
 from modelgrid.ir import Container
@@ -17,10 +18,10 @@ from modelgrid.models.sources import SourceKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from modelgrid.config.schema import Config, Model
+    from modelgrid.config.schema import Config, Model, Server
     from modelgrid.diagnostics import Path
     from modelgrid.engines.builtin import Engine
-    from modelgrid.ir import Deployment, ModelService
+    from modelgrid.ir import Deployment, ModelServer
     from modelgrid.lock.values import Lock
     from modelgrid.models.sources import Source
 
@@ -59,13 +60,15 @@ def lockable(config: Config, builtin: Mapping[str, Engine]) -> Wants:
     models: dict[str, Path] = {}
     sources: dict[str, Source] = {}
     names: dict[str, str] = {}
+    for section, name, serving in servings(config):
+        engine = engines.get(serving.engine or "")
+        if engine is not None and serving.runtime is not Runtime.NATIVE:
+            for reference, path in _images((section, name), serving, engine, config):
+                images.setdefault(reference, path)
     for name, model in config.models.items():
-        engine = engines.get(model.engine)
+        engine = engines.get(engine_of(config, model) or "")
         if engine is None:
             continue
-        if model.runtime is not Runtime.NATIVE:
-            for reference, path in _images(name, model, engine, config):
-                images.setdefault(reference, path)
         source = _source(name, model, engine)
         if source is not None:
             key = names[name] = model_key(source)
@@ -74,14 +77,18 @@ def lockable(config: Config, builtin: Mapping[str, Engine]) -> Wants:
     return Wants(images=images, models=models, sources=sources, names=names)
 
 
-def _images(name: str, model: Model, engine: Engine, config: Config) -> Iterator[tuple[str, Path]]:
-    if model.image is not None:
-        found = {model.image: ("models", name, "image")}
+def _images(
+    place: tuple[str, str], serving: Model | Server, engine: Engine, config: Config
+) -> Iterator[tuple[str, Path]]:
+    if serving.image is not None:
+        found: dict[str, Path] = {serving.image: (*place, "image")}
     else:
-        declared = config.engines.get(model.engine)
-        own = declared is not None and declared.image is not None
-        place = ("engines", model.engine, "image") if own else ("models", name, "engine")
-        found = dict.fromkeys(engine.images.values(), place)
+        found = dict.fromkeys(engine.images.values(), (*place, "engine"))
+        declared = config.engines.get(engine.name)
+        if declared is not None and declared.image is not None:
+            found[declared.image] = ("engines", engine.name, "image")
+        for vendor, reference in (declared.images if declared is not None else {}).items():
+            found[reference] = ("engines", engine.name, "images", vendor)
     for reference, path in found.items():
         if not reference.startswith("localhost/"):
             yield reference, path
@@ -140,14 +147,14 @@ def apply_lock(deployment: Deployment, lock: Lock, *, machine: str) -> tuple[Dep
     architectures alone is a fault.
     """
     faults: list[Fault] = []
-    models = tuple(_pinned(model, lock, machine, faults) for model in deployment.models)
-    return replace(deployment, models=models), tuple(faults)
+    servers = tuple(_pinned(server, lock, machine, faults) for server in deployment.servers)
+    return replace(deployment, servers=servers), tuple(faults)
 
 
-def _pinned(model: ModelService, lock: Lock, machine: str, faults: list[Fault]) -> ModelService:
-    launch = model.launch
+def _pinned(server: ModelServer, lock: Lock, machine: str, faults: list[Fault]) -> ModelServer:
+    launch = server.launch
     if not isinstance(launch, Container) or not launch.pull:
-        return model
+        return server
     if lock.lacks(launch.image, machine):
         locked = lock.image(launch.image)
         known = ", ".join(sorted(locked.architectures)) if locked is not None else ""
@@ -155,8 +162,8 @@ def _pinned(model: ModelService, lock: Lock, machine: str, faults: list[Fault]) 
             Fault(
                 code="MG3043",
                 message=f"{launch.image} is locked for {known}, and the host is {machine}",
-                path=("models", model.name, "engine"),
+                path=("models", server.models[0], "engine"),
                 hint="choose an image for that host",
             )
         )
-    return replace(model, launch=replace(launch, image=lock.pin(launch.image)))
+    return replace(server, launch=replace(launch, image=lock.pin(launch.image)))

@@ -1,31 +1,46 @@
-"""How one model's server is started: the engine's words, filled in for a container or a program."""
+"""How one server is started: as a container or as a program, with the engine's words filled in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from modelgrid.compile.engines import extra_arguments, fill, fill_all
-from modelgrid.config.fit import misfits, source_of
-from modelgrid.config.schema import Runtime
-from modelgrid.engines.builtin import Words
-from modelgrid.errors import ConfigError
+from modelgrid.compile.engines import fill, fill_all
+from modelgrid.compile.wanted import ServerError, Wanted, WantedModel
+from modelgrid.compile.words import arguments, environment, joined, options_of
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
-from modelgrid.ir import Container, Isolated, Mount, Process, Published, Scope, Volume
+from modelgrid.ir import (
+    Container,
+    Credential,
+    Isolated,
+    Manager,
+    Mount,
+    PodmanSecret,
+    Process,
+    Published,
+    Scope,
+    Selinux,
+    Volume,
+)
 from modelgrid.models.sources import SourceKind, package_path
 from modelgrid.models.splits import split_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from modelgrid.config.schema import Model
-    from modelgrid.engines.builtin import Engine
+    from modelgrid.config.schema import Secret
     from modelgrid.ir import Endpoint
     from modelgrid.models.sources import Source
 
 #: Where weights of the host are shown in a container.
 _MODELS = PurePosixPath("/models")
+
+#: Where secrets are shown in a container (podman-secret(1) has it as the default of mounted secrets).
+_SECRETS = PurePosixPath("/run/secrets")
+
+#: Ends of names of variables that hold the path of a secret.
+_PATH_ENDS = ("_PATH", "_FILE")
 
 #: What a native server may open beside the pseudo devices (systemd.resource-control(5), DeviceAllow=).
 _DEVICE_NODES = {
@@ -35,258 +50,279 @@ _DEVICE_NODES = {
 }
 
 
-class ServerError(Exception):
-    """This model cannot be served so. *field* of the model is at fault."""
-
-    def __init__(self, code: str, message: str, field: str, hint: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.field = field
-        self.hint = hint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The host of *facts*. *foreign*: it is, or may be, another than the one that compiles."""
-
-    facts: HostFacts
-    scope: Scope
-    foreign: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A model with its engine and source, before it has a place.
-
-    Attributes:
-        fetches: whether the server gets its weights from the network itself.
-        isolated: whether its container is on the internal network.
-    """
-
-    name: str
-    slug: str
-    model: Model
-    engine: Engine
-    source: Source | None
-    fetches: bool
-    isolated: bool
-
-
-def wanted(name: str, slug: str, model: Model, engine: Engine, target: Target) -> Wanted:
-    """Pair *model* with *engine*.
-
-    Raises:
-        ServerError: the engine does not take such a source or task, or the target cannot keep what the model asks for.
-    """
-    try:
-        source = source_of(name, model, engine)
-    except ConfigError as error:
-        raise ServerError("MG3018", error.message, "source", error.hint or "") from error
-    for misfit in misfits(model, source, engine):
-        raise ServerError(misfit.code, misfit.message, misfit.field, misfit.hint)
-    _check_target(model, source, target)
-    fetches = source is not None and source.kind.value in engine.fetches
-    egress = fetches if model.egress is None else model.egress
-    isolated = target.scope is Scope.SYSTEM and model.runtime is Runtime.PODMAN and not egress
-    return Wanted(name=name, slug=slug, model=model, engine=engine, source=source, fetches=fetches, isolated=isolated)
-
-
-def _check_target(model: Model, source: Source | None, target: Target) -> None:
-    facts = target.facts
-    if target.foreign and source is not None and source.kind is SourceKind.PATH:
-        path = PureWindowsPath(source.value) if facts.system == "windows" else PurePosixPath(source.value)
-        if not path.is_absolute():
-            raise ServerError(
-                "MG4008",
-                f"the source {source.value} is relative to this configuration, and the target is another host",
-                "source",
-                "write the absolute path on that host",
-            )
-    if model.runtime is Runtime.PODMAN and facts.podman is None and (target.foreign or facts.system == "linux"):
-        raise ServerError("MG4005", "the host has no podman", "runtime", "install podman there, or use runtime: native")
-    if model.egress is False and target.scope is Scope.USER:
-        # a rootless container reaches the host over podman's default network alone, and the service manager of a
-        # user may not attach the filter that closes a native server
-        raise ServerError(
-            "MG4006",
-            "egress: false cannot be kept by units of a user",
-            "egress",
-            "leave egress out, or use the system's units: leave out --user",
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a server runs: its address, its GPUs, the bytes that it claims on each, and the host's folders."""
+    """Where a server runs.
+
+    Attributes:
+        gpus: those that it has; *share*: hundredths of the memory of each that the engine may take, where it asks.
+        base: folder that relative sources start from.
+        cache: folder of weights from Python packages.
+        state: folder on the host that a native server keeps state in.
+        revision: of the weights in a repository; empty where none is pinned.
+        secrets: those that the configuration declares.
+    """
 
     endpoint: Endpoint
     gpus: tuple[Gpu, ...]
-    claim: int
+    share: int | None
     facts: HostFacts
+    scope: Scope
     base: PurePath
     cache: PurePath
     state: PurePath
+    revision: Callable[[Source], str]
+    secrets: Mapping[str, Secret]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """What starts, its environment sorted by name, and what it calls the model."""
+class Built:
+    """What starts, its environment sorted by name, its credentials, and what it calls each model."""
 
     launch: Container | Process
     environment: tuple[tuple[str, str], ...]
-    upstream_model: str
+    credentials: tuple[Credential, ...]
+    upstream_models: Mapping[str, str]
 
 
-def build_server(want: Wanted, at: Place) -> Server:
+def build_server(want: Wanted, at: Place) -> Built:
     """Fill in the engine's words.
 
     Raises:
-        ServerError: the engine has no image for the host's GPUs, or no program on it.
+        ServerError: the engine has no image for the host's GPUs or no program on it, or a secret cannot be handed over.
     """
-    if want.model.runtime is Runtime.PODMAN:
-        return _container(want, at)
-    return _process(want, at)
+    if want.manager is None:
+        return _process(want, at)
+    return _container(want, at, want.manager)
 
 
-def _container(want: Wanted, at: Place) -> Server:
-    engine, model = want.engine, want.model
-    vendor = at.gpus[0].vendor if at.gpus else Vendor.CPU
-    image = model.image or engine.images.get(vendor.value)
-    if image is None:
+def image_of(want: Wanted, at: Place) -> str:
+    """Return the image that the configuration names for the GPUs of *at*, before it is pinned.
+
+    Raises:
+        ServerError: there is none.
+    """
+    engine, vendor = want.engine, _vendor(at)
+    named = want.serving.image or engine.images.get(f"{vendor}-{at.facts.arch}") or engine.images.get(vendor)
+    if named is None:
         known = ", ".join(sorted(engine.images)) or "none"
         raise ServerError(
             "MG4006",
-            f"{engine.name} has no image for {vendor.value}, only for: {known}",
-            "engine",
+            f"{engine.name} has no image for {vendor} on {at.facts.arch}, only for: {known}",
+            (*want.path, "engine"),
             "set an image for the engine or the model, or choose another engine",
         )
-    weights = _host_path(want.source, at)
-    values = _values(want, source=str(_MODELS / weights.name) if weights else _source_text(want.source))
+    return named
+
+
+def _vendor(at: Place) -> str:
+    return (at.gpus[0].vendor if at.gpus else Vendor.CPU).value
+
+
+def _container(want: Wanted, at: Place, manager: Manager) -> Built:
+    engine = want.engine
+    image = image_of(want, at)
+    each = {model.name: _model_values(want, model, _in_container(want, model, at)) for model in want.models}
+    values = _values(want, each)
     values |= {"host": "0.0.0.0", "port": str(engine.port)}  # noqa: S104  inside the container's own network
     values |= {"program": engine.image_program} if engine.image_program else {}
-    attachment = Isolated(address=at.endpoint.host) if want.isolated else Published(port=at.endpoint.port)
+    options = options_of(want, at.gpus, at.share, _revision(want, at))
+    volumes = {item.target: Volume(name=fill(item.name, values), target=item.target) for item in engine.volumes}
+    mounts = _mounts(want, at)
+    for item in want.serving.volumes:
+        volumes.pop(item.target, None)
+        if item.source.startswith("/"):
+            mounts.append(Mount(source=item.source, target=item.target, writable=item.writable, relabel=item.relabel))
+        else:
+            volumes[item.target] = Volume(name=item.source, target=item.target)
+    secrets, credentials, variables = _secrets(want, at)
+    nodes = any(gpu.node for gpu in at.gpus)
     launch = Container(
+        manager=manager,
         image=image,
         pull=not image.startswith("localhost/"),
         entrypoint=engine.entrypoint,
-        arguments=_arguments(want, at, values),
+        arguments=(*engine.image_command, *arguments(want, options, _vendor(at), values)),
         port=engine.port,
-        attachment=attachment,
-        mounts=_mounts(weights),
-        volumes=tuple(Volume(name=fill(item.name, values), target=item.target) for item in engine.volumes),
-        devices=tuple(_cdi_name(gpu) for gpu in at.gpus),
+        attachment=Isolated(address=at.endpoint.host) if want.isolated else Published(port=at.endpoint.port),
+        mounts=tuple(mounts),
+        volumes=tuple(volumes.values()),
+        devices=_devices(want, at),
+        groups=("keep-groups",) if nodes and at.scope is Scope.USER else (),
         shm_size=engine.shm_size,
         health_command=fill(engine.health.command, values),
         fetches=want.fetches,
-        after_start=fill_all(engine.after_start, values) if want.fetches else (),
+        after_start=_after_start(want, values, each),
+        podman_secrets=secrets,
+        selinux=Selinux(type=want.serving.selinux.type or "", disable=want.serving.selinux.disable),
     )
-    environment = _environment(want, at, values, engine.environment)
-    return Server(launch=launch, environment=environment, upstream_model=_upstream_model(want, values))
+    variables |= dict(environment(want, options, _vendor(at), values, native=False))
+    return Built(
+        launch=launch,
+        environment=tuple(sorted(variables.items())),
+        credentials=credentials,
+        upstream_models=_upstream_models(want, values, each),
+    )
 
 
-def _mounts(weights: PurePath | None) -> tuple[Mount, ...]:
-    """Show the weights below /models, each file of split ones: the server finds the rest by the name of one."""
+def _in_container(want: Wanted, model: WantedModel, at: Place) -> str:
+    weights = _host_path(model.source, at)
     if weights is None:
-        return ()
-    files = [weights if name == weights.name else weights.with_name(name) for name in split_names(weights.name)]
-    return tuple(Mount(source=str(file), target=str(_MODELS / file.name)) for file in files)
+        return _source_text(model.source)
+    return str(_shown_at(want, model, weights) / weights.name) if not _in_folder(want) else str(_MODELS)
 
 
-def _process(want: Wanted, at: Place) -> Server:
+def _in_folder(want: Wanted) -> bool:
+    return want.shared and want.engine.shared is not None and want.engine.shared.folder
+
+
+def _shown_at(want: Wanted, model: WantedModel, weights: PurePath) -> PurePosixPath:
+    """Return the folder of the container that the weights of *model* are shown in."""
+    if want.shared and (not _in_folder(want) or len(split_names(weights.name)) > 1):
+        return _MODELS / model.slug
+    return _MODELS
+
+
+def _mounts(want: Wanted, at: Place) -> list[Mount]:
+    """Show the weights below /models, each file of split ones: the server finds the rest by the name of one."""
+    mounts: list[Mount] = []
+    for model in want.models:
+        weights = _host_path(model.source, at)
+        if weights is None:
+            continue
+        folder = _shown_at(want, model, weights)
+        for name in split_names(weights.name):
+            # a server that looks into the folder calls a model by the name of its file
+            shown = f"{model.slug}{weights.suffix}" if _in_folder(want) and folder == _MODELS else name
+            mounts.append(Mount(source=str(weights.with_name(name)), target=str(folder / shown)))
+    return mounts
+
+
+def _process(want: Wanted, at: Place) -> Built:
     engine = want.engine
-    weights = _host_path(want.source, at)
-    values = _values(want, source=str(weights) if weights else _source_text(want.source))
+    each = {}
+    for model in want.models:
+        weights = _host_path(model.source, at)
+        each[model.name] = _model_values(want, model, str(weights) if weights else _source_text(model.source))
+    values = _values(want, each)
     values |= {"host": at.endpoint.host, "port": str(at.endpoint.port), "state": str(at.state)}
-    program = _program(engine, at.facts)
+    program = _program(want, at.facts)
     values["program"] = program[0]
-    environment = _environment(want, at, values, {**engine.environment, **engine.environment_native})
+    options = options_of(want, at.gpus, at.share, _revision(want, at))
+    secrets, credentials, variables = _secrets(want, at)
+    assert not secrets, "only containers have podman's secrets"
     launch = Process(
-        argv=(*program, *engine.native_command, *_arguments(want, at, values)),
+        argv=(*program, *engine.native_command, *arguments(want, options, _vendor(at), values)),
         devices=_DEVICE_NODES[at.gpus[0].vendor] if at.gpus else (),
-        state_directory=f"modelgrid/{want.slug}" if "{state}" in "".join(engine.environment_native.values()) else "",
-        egress=want.fetches if want.model.egress is None else want.model.egress,
-        after_start=fill_all(engine.after_start, values) if want.fetches else (),
+        state_directory=f"modelgrid/{want.slug}" if "{state}" in "".join(engine.env_native.values()) else "",
+        egress=want.fetches if want.serving.egress is None else want.serving.egress,
+        after_start=_after_start(want, values, each),
     )
-    return Server(launch=launch, environment=environment, upstream_model=_upstream_model(want, values))
-
-
-def _upstream_model(want: Wanted, values: Mapping[str, str]) -> str:
-    name = fill(want.engine.upstream_model, values)
-    if name:
-        return name
-    raise ServerError(
-        "MG3007",
-        f"{want.engine.name} calls its model by the source, and none is given",
-        "source",
-        f"give a source, or change `upstream_model` under engines.{want.engine.name}",
+    variables |= dict(environment(want, options, _vendor(at), values, native=True))
+    return Built(
+        launch=launch,
+        environment=tuple(sorted(variables.items())),
+        credentials=credentials,
+        upstream_models=_upstream_models(want, values, each),
     )
 
 
-def _program(engine: Engine, facts: HostFacts) -> tuple[str, ...]:
+def _model_values(want: Wanted, model: WantedModel, source: str) -> dict[str, str]:
+    return {"model": model.name, "slug": model.slug if want.shared else want.slug, "source": source}
+
+
+def _values(want: Wanted, each: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return what placeholders stand for: of the one model, or of all that share the server."""
+    if not want.shared:
+        return dict(each[want.models[0].name])
+    return {
+        "slug": want.slug,
+        "models": joined(list(each)),
+        "sources": joined([values["source"] for values in each.values()]),
+        "count": str(len(each)),
+    }
+
+
+def _after_start(
+    want: Wanted, values: Mapping[str, str], each: Mapping[str, Mapping[str, str]]
+) -> tuple[tuple[str, ...], ...]:
+    if not want.fetches or not want.engine.after_start:
+        return ()
+    return tuple(fill_all(want.engine.after_start, {**values, **own}) for own in each.values())
+
+
+def _upstream_models(want: Wanted, values: Mapping[str, str], each: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    text = want.engine.upstream_model
+    if want.shared and want.engine.shared is not None and want.engine.shared.upstream_model:
+        text = want.engine.shared.upstream_model
+    names = {name: fill(text, {**values, **own}) for name, own in each.items()}
+    for name, upstream in names.items():
+        if not upstream:
+            raise ServerError(
+                "MG3007",
+                f"{want.engine.name} calls its model by the source, and none is given",
+                ("models", name, "source"),
+                f"give a source, or change `upstream_model` under engines.{want.engine.name}",
+            )
+    return names
+
+
+def _revision(want: Wanted, at: Place) -> str:
+    return at.revision(want.source) if want.source is not None else ""
+
+
+def _secrets(want: Wanted, at: Place) -> tuple[tuple[PodmanSecret, ...], tuple[Credential, ...], dict[str, str]]:
+    """Return how secrets reach the server, and the variables that name the files of credentials in a container."""
+    podman: list[PodmanSecret] = []
+    credentials: list[Credential] = []
+    for variable, name in sorted(want.serving.secrets.items()):
+        secret = at.secrets[name]
+        path = (*want.path, "secrets", variable)
+        as_file = variable.endswith(_PATH_ENDS)
+        if secret.podman is not None:
+            if want.manager not in {Manager.QUADLET, Manager.PODMAN}:
+                hint = "give the secret as a file, and name a variable that ends in _PATH or _FILE"
+                raise ServerError("MG4010", f"{name} is a secret of podman, and {want.name} has none", path, hint)
+            shown = str(_SECRETS / name) if as_file else ""
+            podman.append(PodmanSecret(name=secret.podman, variable=variable, path=shown))
+            continue
+        if not as_file:
+            hint = f"name a variable that takes a path, such as {variable}_PATH, or make it a secret of podman"
+            raise ServerError("MG4010", f"the value of {name} would stand in the environment", path, hint)
+        if want.manager is Manager.DOCKER or (want.manager is not None and at.scope is Scope.USER):
+            hint = "make it a secret of podman: podman secret create"
+            raise ServerError("MG4010", f"the file of {name} cannot be handed to this container", path, hint)
+        source = secret.file or secret.encrypted or ""
+        encrypted = secret.file is None
+        credentials.append(Credential(name=name, source=source, variable=variable, encrypted=encrypted))
+    variables = {secret.variable: secret.path for secret in podman if secret.path}
+    if want.manager is not None:
+        variables |= {item.variable: str(_SECRETS / item.name) for item in credentials}
+    return tuple(podman), tuple(credentials), variables
+
+
+def _program(want: Wanted, facts: HostFacts) -> tuple[str, ...]:
+    engine, path = want.engine, (*want.path, "runtime")
     if engine.program:
         found = engine.program if PurePosixPath(engine.program).is_absolute() else facts.program(engine.program)
         if found is not None:
             return (found,)
-    if engine.embedded and facts.embedded_llama:
+    if engine.embedded and facts.embedded_llama and not want.shared:
         return (facts.python, "-P", "-m", engine.embedded)
     if not engine.program:
         raise ServerError(
             "MG4005",
             f"{engine.name} names no program to run on the host",
-            "runtime",
+            path,
             f"set `program` under engines.{engine.name}, or use runtime: podman",
         )
     alternative = ", or `pip install 'modelgrid[local]'` for the embedded one" if engine.embedded else ""
     raise ServerError(
         "MG4005",
         f"the host has no program {engine.program} on its PATH",
-        "runtime",
+        path,
         f"install it, set its path as `program` under engines.{engine.name}, or use runtime: podman{alternative}",
     )
-
-
-def _arguments(want: Wanted, at: Place, values: Mapping[str, str]) -> tuple[str, ...]:
-    engine = want.engine
-    words = [
-        *fill_all(engine.command, values),
-        *fill_all(engine.tasks[want.model.task.value].command, values),
-    ]
-    for option, value in _options(want, at).items():
-        words += fill_all(engine.options.get(option, Words()).command, {**values, "value": value})
-    return (*words, *extra_arguments(want.model.args))
-
-
-def _environment(
-    want: Wanted, at: Place, values: Mapping[str, str], texts: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
-    environment = {name: fill(text, values) for name, text in texts.items()}
-    for option, value in _options(want, at).items():
-        added = want.engine.options.get(option, Words()).environment
-        environment |= {name: fill(text, {**values, "value": value}) for name, text in added.items()}
-    return tuple(sorted((environment | want.model.env).items()))
-
-
-def _options(want: Wanted, at: Place) -> dict[str, str]:
-    """What the model says that engines have options for, as text."""
-    options: dict[str, str] = {}
-    if want.model.context is not None:
-        options["context"] = str(want.model.context)
-    if want.model.parallel is not None:
-        options["parallel"] = str(want.model.parallel)
-    if at.gpus:
-        options["gpus"] = str(len(at.gpus))
-    if len(at.gpus) > 1:
-        options["tensor_parallel"] = str(len(at.gpus))
-    if at.gpus and at.claim:
-        smallest = min(gpu.memory for gpu in at.gpus)
-        # rounded down: shares on one GPU must not sum to more than 1
-        options["memory_share"] = f"{at.claim * 100 // smallest / 100:.2f}"
-    return options
-
-
-def _values(want: Wanted, *, source: str) -> dict[str, str]:
-    return {"model": want.name, "slug": want.slug, "source": source}
 
 
 def _source_text(source: Source | None) -> str:
@@ -304,7 +340,19 @@ def _host_path(source: Source | None, at: Place) -> PurePath | None:
     return None
 
 
-def _cdi_name(gpu: Gpu) -> str:
+def _devices(want: Wanted, at: Place) -> tuple[str, ...]:
+    """Return what makes the GPUs usable in a container: names of CDI, or device nodes where the facts have them."""
+    devices: list[str] = []
+    for gpu in at.gpus:
+        if gpu.node:
+            devices += ["/dev/kfd"] if gpu.vendor is Vendor.AMD and "/dev/kfd" not in devices else []
+            devices.append(gpu.node)
+        else:
+            devices.append(_cdi_name(want, gpu))
+    return tuple(devices)
+
+
+def _cdi_name(want: Wanted, gpu: Gpu) -> str:
     # NVIDIA's specification names a GPU by index and by UUID, AMD's by index only
     match gpu.vendor:
         case Vendor.NVIDIA:
@@ -314,7 +362,7 @@ def _cdi_name(gpu: Gpu) -> str:
         case Vendor.INTEL | Vendor.CPU:
             raise ServerError(
                 "MG4006",
-                f"containers get GPUs by CDI name, and none is known for {gpu.vendor.value}",
-                "gpus",
-                "set gpus: 0, or use runtime: native",
+                f"a container gets the GPU {gpu.uuid} by its device node, and the facts of the host name none",
+                (*want.path, "gpus"),
+                "write the facts again with `modelgrid facts`, set gpus: 0, or use runtime: native",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from modelgrid.config import rules
+from modelgrid.config import rules, sharing
 from modelgrid.config.faults import Fault
 from modelgrid.config.literals import check_literals, hide
 from modelgrid.config.validation import salvage, validate
@@ -59,10 +59,13 @@ def check(
             rules.check_ports(sound),
             rules.check_listen(sound, keys=_has_keys(document)),
             rules.check_keys(sound),
-            rules.check_subnet(sound),
+            rules.check_subnets(sound),
             rules.check_images(sound),
             rules.check_environment(sound),
             rules.check_gpus(sound),
+            sharing.check_servers(sound, declared=_names(document, "servers")),
+            sharing.check_fallbacks(sound, declared=_names(document, "models")),
+            sharing.check_secrets(sound, declared=_names(document, "secrets")),
             _check_sources(sound, base=base, exists=exists),
         )
     if config is not None and not document.report:
@@ -71,6 +74,8 @@ def check(
             found,
             rules.check_fit(config, abilities=abilities) if abilities is not None else (),
             rules.check_engine_needs(config, builtin=builtin),
+            rules.check_target(config),
+            sharing.check_serving(config),
             rules.check_use(config),
         )
     faults += tuple(islice(found, MAX_FAULTS))

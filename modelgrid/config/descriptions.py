@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 @cache
 def descriptions() -> Mapping[tuple[str, str], str]:
-    """Return the text under each field of the schema, by the names of its class and of the field."""
+    """Return the text under each field of the schema, by the names of its class and of the field.
+
+    A class has the fields of its bases, which stand above it.
+    """
     texts: dict[tuple[str, str], str] = {}
     tree = ast.parse(Path(schema.__file__).read_text(encoding="utf-8"))
     for section in tree.body:
         if not isinstance(section, ast.ClassDef):
             continue
+        bases = {base.id for base in section.bases if isinstance(base, ast.Name)}
+        texts |= {(section.name, field): text for (name, field), text in texts.items() if name in bases}
         for field, text in zip(section.body, section.body[1:], strict=False):
             if (
                 isinstance(field, ast.AnnAssign)
@@ -33,7 +38,7 @@ def descriptions() -> Mapping[tuple[str, str], str]:
                 and isinstance(text.value.value, str)
             ):
                 texts[section.name, field.target.id] = " ".join(text.value.value.split())
-    return texts
+    return {key: text for key, text in texts.items() if not key[0].startswith("_")}
 
 
 def describe(section: str, field: str) -> str | None:

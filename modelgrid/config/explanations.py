@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 
-from modelgrid.config import schema
+from modelgrid.config import schema, types
 from modelgrid.config.descriptions import describe
 from modelgrid.config.faults import TOO_MANY, Fault, suggestion
 from modelgrid.config.scalars import AmbiguousError, resolve
@@ -38,18 +38,27 @@ _WANTED: Final = {
 }
 
 _FORMS: Final = {
-    schema.TEXT_FORM: ("has a line break or another control character", "write it in one line"),
-    schema.MODEL_NAME_FORM: (
+    types.TEXT_FORM: ("has a line break or another control character", "write it in one line"),
+    types.MODEL_NAME_FORM: (
         "is no name of a model",
         "use letters, digits and . _ : / @ + -, with a letter or digit first",
     ),
-    schema.ENGINE_NAME_FORM: (
+    types.ENGINE_NAME_FORM: (
         "is no name of an engine",
         "use lower-case letters, digits and dashes, with a letter first",
     ),
-    schema.API_PATH_FORM: ("is no path of an API", "start with a / and use letters, digits and / . _ -"),
-    schema.FILE_SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f, as `sha256sum FILE` prints them"),
-    schema.SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f; `modelgrid key new` makes a key and its hash"),
+    types.API_PATH_FORM: ("is no path of an API", "start with a / and use letters, digits and / . _ -"),
+    types.ABSOLUTE_FORM: ("is no absolute path without a colon", "start with a / and use no colon"),
+    types.VERSION_FORM: ("is no version", 'write it like "5.4" or "5.4.2"'),
+    types.IMAGES_FORM: ("is no vendor", "use nvidia, amd, intel or cpu, or one of them with a processor: cpu-aarch64"),
+    types.VOLUME_FORM: (
+        "is neither an absolute path nor a name of a volume",
+        "start a path with a /; a name has letters, digits and _ . -; neither has a colon",
+    ),
+    types.SECRET_NAME_FORM: ("is no such name", "use letters, digits and _ . -, with a letter or digit first"),
+    types.UNIT_KEY_FORM: ("is no key of a unit", "write it as its man page does, like LimitMEMLOCK"),
+    types.FILE_SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f, as `sha256sum FILE` prints them"),
+    types.SHA256_FORM: ("is no SHA-256", "write 64 digits 0-9 a-f; `modelgrid key new` makes a key and its hash"),
 }
 
 _BOUNDS: Final = {

@@ -58,25 +58,28 @@ def source_of(name: str, model: Model, engine: Abilities) -> Source | None:
     return parse_source(name) if "name" in engine.sources and "none" not in engine.sources else None
 
 
-def misfits(model: Model, source: Source | None, engine: Abilities) -> Iterator[Misfit]:
-    """Yield what *engine* cannot do of that which *model* asks for. *source*: what :func:`source_of` says."""
+def misfits(model: Model, source: Source | None, engine: Abilities, *, name: str) -> Iterator[Misfit]:
+    """Yield what *engine* cannot do of that which *model* asks for.
+
+    *source*: what :func:`source_of` says; *name*: the engine's.
+    """
     wanted = " or ".join(text for kind, text in _WRITTEN.items() if kind in engine.sources)
     if source is None and "none" not in engine.sources:
-        yield Misfit(code="MG3007", message=f"{model.engine} needs a source", field="source", hint=f"give {wanted}")
+        yield Misfit(code="MG3007", message=f"{name} needs a source", field="source", hint=f"give {wanted}")
     elif source is not None and source.kind.value not in engine.sources:
         hint = f"give {wanted}"
         if source.kind is SourceKind.NAME and SourceKind.PATH.value in engine.sources:
             hint += "; a path starts with / or ./"
         yield Misfit(
             code="MG3019",
-            message=f"{model.engine} does not take {_WRITTEN[source.kind.value]} as source",
+            message=f"{name} does not take {_WRITTEN[source.kind.value]} as source",
             field="source",
             hint=hint,
         )
     if model.task.value not in engine.tasks:
         yield Misfit(
             code="MG3019",
-            message=f"{model.engine} does not serve {model.task.value}",
+            message=f"{name} does not serve {model.task.value}",
             field="task",
             hint=f"it serves {', '.join(sorted(engine.tasks))}: use another engine",
         )

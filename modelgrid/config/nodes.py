@@ -25,7 +25,12 @@ MAX_FAULTS: Final = 100
 
 #: Sections whose keys are names that the user chooses. In every other one a key that starts with ``x-`` is the
 #: user's own: it is kept out of the data, and its anchors can be used.
-NAMING: Final = ("models", "engines", "env", "args")
+NAMING: Final = frozenset(
+    {
+        *("models", "engines", "servers", "secrets", "env", "env_native", "args"),
+        *("images", "options", "vendors", "tasks", "quadlet", "systemd"),
+    }
+)
 
 _MERGE: Final = "<<"
 

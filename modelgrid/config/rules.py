@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from modelgrid.config.fit import Abilities
-    from modelgrid.config.schema import Config, Engine, Model
+    from modelgrid.config.schema import Config, Engine, Model, Server
     from modelgrid.diagnostics import Path
 
 #: The built-in engine that has nothing to run by itself.
@@ -27,6 +27,13 @@ _MOST_PATTERNS: Final = 200
 #: Models that one hint names.
 _MOST_MODELS: Final = 5
 _SUBNET_SIZES: Final = range(16, 25)
+
+
+def check_target(config: Config) -> Iterator[Fault]:
+    """A target that is given says something."""
+    if config.target is not None and not config.target.model_fields_set:
+        hint = "name the file of its facts, or its versions of podman and systemd"
+        yield Fault(code="MG3029", message="the target says nothing", path=("target",), hint=hint, at_key=True)
 
 
 def check_names(config: Config, *, declared: Collection[str]) -> Iterator[Fault]:
@@ -48,53 +55,92 @@ def check_names(config: Config, *, declared: Collection[str]) -> Iterator[Fault]
             yield Fault(code="MG3002", message=taken, path=path, hint="give each name to one model")
 
 
-def check_engines(config: Config, *, builtin: Collection[str], declared: Collection[str]) -> Iterator[Fault]:
-    """Every model's engine exists. *declared*: all engines of the file, sound or not."""
-    known = {*builtin, *declared}
+def engine_of(config: Config, model: Model) -> str | None:
+    """Return the name of the engine that serves *model*, itself or by its server; none where the file says none."""
+    if model.server is None:
+        return model.engine
+    server = config.servers.get(model.server)
+    return server.engine if server is not None else None
+
+
+def serving_of(config: Config, model: Model) -> Model | Server:
+    """Return the fields that say how *model* is served: its own, or those of its server."""
+    return config.servers.get(model.server, model) if model.server is not None else model
+
+
+def _engine_uses(config: Config) -> Iterator[tuple[Path, str]]:
     for name, model in config.models.items():
-        if model.engine not in known:
-            match = closest(model.engine, known)
+        if model.engine is not None and model.server is None:
+            yield ("models", name, "engine"), model.engine
+    for name, server in config.servers.items():
+        yield ("servers", name, "engine"), server.engine
+
+
+def check_engines(config: Config, *, builtin: Collection[str], declared: Collection[str]) -> Iterator[Fault]:
+    """Every engine that is named exists. *declared*: all engines of the file, sound or not."""
+    known = {*builtin, *declared}
+    for path, engine in _engine_uses(config):
+        if engine not in known:
+            match = closest(engine, known)
             hint = (
                 f'did you mean "{match}"?'
                 if match
                 else "declare it under `engines`, or use " + ", ".join(sorted(known))
             )
-            message = f'there is no engine "{model.engine}"'
-            yield Fault(code="MG3001", message=message, path=("models", name, "engine"), hint=hint)
+            yield Fault(code="MG3001", message=f'there is no engine "{engine}"', path=path, hint=hint)
+    for name, change in config.engines.items():
+        path = ("engines", name, "extends")
+        if change.extends is None:
+            continue
+        if name in builtin:
+            hint = "leave it out, or give the engine a name of its own"
+            yield Fault(code="MG3028", message=f"{name} is built in and extends nothing", path=path, hint=hint)
+        elif change.extends not in builtin:
+            hint = suggestion(change.extends, builtin) or "use one of them, or leave it out"
+            message = f'no engine "{change.extends}" is built in'
+            yield Fault(code="MG3001", message=message, path=path, hint=hint)
 
 
 def check_fit(config: Config, *, abilities: Callable[[str], Abilities | None]) -> Iterator[Fault]:
     """Every model's engine takes its source and serves its task. *abilities*: those of a built-in engine by name."""
     for name, model in config.models.items():
-        engine = abilities(model.engine)
-        if engine is None:
+        engine = engine_of(config, model)
+        change = config.engines.get(engine or "")
+        if engine is None or (change is not None and (change.sources is not None or change.tasks)):
+            continue  # what the configuration says of its engine is for compile to join
+        able = abilities(engine)
+        if able is None:
             continue
         try:
-            source = source_of(name, model, engine)
+            source = source_of(name, model, able)
         except ConfigError:
             continue  # reported as what it is
-        for misfit in misfits(model, source, engine):
+        for misfit in misfits(model, source, able, name=engine):
             path = ("models", name, misfit.field)
             yield Fault(code=misfit.code, message=misfit.message, path=path, hint=misfit.hint)
 
 
 def check_engine_needs(config: Config, *, builtin: Collection[str]) -> Iterator[Fault]:
-    """Every model's engine has something to run."""
-    own = (set(config.engines) - set(builtin)) | {CUSTOM}
-    for name, model in config.models.items():
-        engine = config.engines.get(model.engine)
-        if model.engine not in own:
+    """Every server's engine has something to run."""
+    for path, name in _engine_uses(config):
+        section, entry, _ = path
+        serving: Model | Server = (config.models if section == "models" else config.servers)[str(entry)]
+        engine = config.engines.get(name)
+        if engine is None and name != CUSTOM:
             continue
-        if model.runtime is Runtime.PODMAN:
-            missing = "image" if not (model.image or (engine and engine.image)) else ""
-        else:
+        extends = engine.extends if engine is not None else None
+        if (name in builtin and name != CUSTOM) or (extends is not None and extends != CUSTOM):
+            continue
+        if serving.runtime is Runtime.NATIVE:
             missing = "program" if not (engine and engine.program) else ""
+        else:
+            missing = "image" if not (serving.image or (engine and (engine.image or engine.images))) else ""
         if missing:
             yield Fault(
                 code="MG3009",
-                message=f"{model.engine} has no {missing} to run",
-                path=("models", name, "engine"),
-                hint=f"set `{missing}` under engines.{model.engine}",
+                message=f"{name} has no {missing} to run",
+                path=path,
+                hint=f"set `{missing}` under engines.{name}",
             )
 
 
@@ -104,14 +150,18 @@ def check_ports(config: Config) -> Iterator[Fault]:
     host, port = split_address(config.gateway.listen) or ("", 0)
     if host in {"127.0.0.1", "0.0.0.0", "::"}:  # noqa: S104  a comparison
         owners[port] = "the gateway"
-    for name, model in config.models.items():
-        if model.port is None:
+    for section, name, serving in servings(config):
+        if serving.port is None:
             continue
-        owner = owners.setdefault(model.port, name)
+        path = (section, name, "port")
+        owner = owners.setdefault(serving.port, name)
         if owner != name:
-            message = f"port {model.port} is that of {owner} already"
+            message = f"port {serving.port} is that of {owner} already"
             hint = "choose another, or leave `port` out: a free one is found"
-            yield Fault(code="MG3003", message=message, path=("models", name, "port"), hint=hint)
+            yield Fault(code="MG3003", message=message, path=path, hint=hint)
+        if serving.replicas > 1:
+            message = f"{serving.replicas} replicas cannot all listen on port {serving.port}"
+            yield Fault(code="MG3027", message=message, path=path, hint="leave `port` out: free ones are found")
 
 
 def check_listen(config: Config, *, keys: bool) -> Iterator[Fault]:
@@ -148,20 +198,27 @@ def check_keys(config: Config) -> Iterator[Fault]:
             seen.add(value)
 
 
-def check_subnet(config: Config) -> Iterator[Fault]:
-    """The subnet is an IPv4 network that has room for models."""
-    text, path = config.network.subnet, ("network", "subnet")
-    try:
-        network = IPv4Network(text, strict=False)
-    except ValueError:
-        yield Fault(code="MG3014", message=f'"{text}" is no IPv4 subnet', path=path, hint="write it like 10.133.0.0/16")
-        return
-    if "/" not in text or network.prefixlen not in _SUBNET_SIZES:
-        yield Fault(
-            code="MG3014", message=f"{text} is not from /16 to /24", path=path, hint="write it like 10.133.0.0/16"
-        )
-    elif str(network) != text:
-        yield Fault(code="MG3014", message=f"{text} is an address in a subnet", path=path, hint=f"write {network}")
+def check_subnets(config: Config) -> Iterator[Fault]:
+    """Each subnet is an IPv4 network that has room for models, and they are apart."""
+    networks: list[IPv4Network] = []
+    for field in ("subnet", "docker_subnet"):
+        text, path = getattr(config.network, field), ("network", field)
+        try:
+            network = IPv4Network(text, strict=False)
+        except ValueError:
+            hint = "write it like 10.133.0.0/16"
+            yield Fault(code="MG3014", message=f'"{text}" is no IPv4 subnet', path=path, hint=hint)
+            continue
+        if "/" not in text or network.prefixlen not in _SUBNET_SIZES:
+            hint = "write it like 10.133.0.0/16"
+            yield Fault(code="MG3014", message=f"{text} is not from /16 to /24", path=path, hint=hint)
+        elif str(network) != text:
+            yield Fault(code="MG3014", message=f"{text} is an address in a subnet", path=path, hint=f"write {network}")
+        elif any(network.overlaps(other) for other in networks):
+            hint = "give podman and Docker a subnet each"
+            yield Fault(code="MG3014", message=f"{text} overlaps the other subnet", path=path, hint=hint)
+        else:
+            networks.append(network)
 
 
 def check_images(config: Config) -> Iterator[Fault]:
@@ -183,13 +240,23 @@ def _images(config: Config) -> Iterator[tuple[Path, str]]:
     for section, name, entry in _entries(config):
         if entry.image is not None:
             yield (section, name, "image"), entry.image
-
-
-def _entries(config: Config) -> Iterator[tuple[str, str, Engine | Model]]:
     for name, engine in config.engines.items():
-        yield "engines", name, engine
+        for vendor, image in engine.images.items():
+            yield ("engines", name, "images", vendor), image
+
+
+def servings(config: Config) -> Iterator[tuple[str, str, Model | Server]]:
+    """Yield section, name and fields of everything that says how a server runs."""
     for name, model in config.models.items():
         yield "models", name, model
+    for name, server in config.servers.items():
+        yield "servers", name, server
+
+
+def _entries(config: Config) -> Iterator[tuple[str, str, Engine | Model | Server]]:
+    for name, engine in config.engines.items():
+        yield "engines", name, engine
+    yield from servings(config)
 
 
 def check_environment(config: Config) -> Iterator[Fault]:
@@ -213,20 +280,20 @@ def check_environment(config: Config) -> Iterator[Fault]:
 
 
 def check_gpus(config: Config) -> Iterator[Fault]:
-    """No model names a GPU twice."""
-    for name, model in config.models.items():
-        if isinstance(model.gpus, list):
+    """No server names a GPU twice."""
+    for section, name, serving in servings(config):
+        if isinstance(serving.gpus, list):
             seen: set[int | str] = set()
-            for index, gpu in enumerate(model.gpus):
+            for index, gpu in enumerate(serving.gpus):
                 if gpu in seen:
-                    path = ("models", name, "gpus", index)
+                    path = (section, name, "gpus", index)
                     yield Fault(code="MG3015", message=f"GPU {gpu} is in the list already", path=path, hint="remove it")
                 seen.add(gpu)
 
 
 def check_use(config: Config) -> Iterator[Fault]:
     """Warn of what has no effect: engines that no model names, patterns of keys that open no model."""
-    used = {model.engine for model in config.models.values()}
+    used = {engine for _, engine in _engine_uses(config)}
     for engine in config.engines:
         if engine not in used:
             yield Fault(

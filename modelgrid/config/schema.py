@@ -3,96 +3,42 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    StringConstraints,
-    WithJsonSchema,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelgrid.quantities import parse_duration, parse_size, write_duration, write_size
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _quantity(parse: Callable[[str], float], example: str) -> BeforeValidator:
-    def validate(value: Any) -> float:
-        if not isinstance(value, str):
-            # a ValueError whatever the type: it is what pydantic collects
-            raise ValueError(f"{value!r} has no unit; write a number and a unit, like {example}")  # noqa: TRY004
-        try:
-            return parse(value)
-        except OverflowError as error:
-            raise ValueError(f"the number is too large; write a number and a unit, like {example}") from error
-
-    return BeforeValidator(validate)
-
-
-def _at_least(least: str, parse: Callable[[str], float]) -> AfterValidator:
-    """Refuse a quantity below *least* with the error that pydantic has for numbers, and the bound with its unit."""
-    bound = parse(least)
-
-    def validate(value: float) -> float:
-        if value < bound:
-            raise PydanticCustomError("greater_than_equal", "must be at least {ge}", {"ge": least})
-        return value
-
-    return AfterValidator(validate)
-
-
-#: No control character in any string: one newline in a unit's value would start a section of its own.
-TEXT_FORM = r"^[^\x00-\x1f\x7f]*$"
-MODEL_NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
-ENGINE_NAME_FORM = r"^[a-z][a-z0-9-]*$"
-API_PATH_FORM = r"^/[A-Za-z0-9/_.-]*$"
-SHA256_FORM = r"^[0-9a-f]{64}$"
-#: The same for hashes of files, apart because the way to get one is another.
-FILE_SHA256_FORM = r"^[a-f0-9]{64}$"
-
-Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=TEXT_FORM)]
-_SIZE_FORM = r"[0-9]+(\.[0-9]+)? ?([kMGT]B|[KMGT]iB|B)$"
-_DURATION_FORM = "([0-9]+(ms|s|m|h|d))+$"
-#: What a regular expression can say of a lower bound: zero is below it.
-_NOT_ZERO = "(?=.*[1-9])"
-Size = Annotated[
-    int,
-    _quantity(parse_size, "8GiB"),
-    PlainSerializer(write_size),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE_FORM}", "examples": ["8GiB"]}),
-]
-#: A request body that holds a question. 0B would refuse every request.
-BodySize = Annotated[
+from modelgrid.config.types import (
+    ABSOLUTE_FORM,
+    FILE_SHA256_FORM,
+    IMAGES_FORM,
+    SECRET_NAME_FORM,
+    SHA256_FORM,
+    VERSION_FORM,
+    VOLUME_FORM,
+    ApiPath,
+    BodySize,
+    EngineName,
+    ModelName,
+    OptionName,
+    Port,
+    Scalar,
+    SecretName,
+    ServerName,
     Size,
-    _at_least("1KiB", parse_size),
-    WithJsonSchema({"type": "string", "pattern": f"^{_NOT_ZERO}{_SIZE_FORM}", "examples": ["64MiB"]}),
-]
-#: 0s would give up every server before its first answer.
-StartTimeout = Annotated[
-    float,
-    _quantity(parse_duration, "15m"),
-    PlainSerializer(write_duration),
-    _at_least("1s", parse_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_NOT_ZERO}{_DURATION_FORM}", "examples": ["15m"]}),
-]
-Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-ModelName = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=MODEL_NAME_FORM)]
-EngineName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=ENGINE_NAME_FORM)]
-Scalar = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | float | Text
-ApiPath = Annotated[str, StringConstraints(strict=True, pattern=API_PATH_FORM)]
+    SourceName,
+    Span,
+    Text,
+    UnitKey,
+    UnitValue,
+    VendorName,
+)
 
 
 class Runtime(StrEnum):
     """How a model server runs."""
 
     PODMAN = "podman"
+    DOCKER = "docker"
     NATIVE = "native"
 
 
@@ -101,6 +47,23 @@ class Task(StrEnum):
 
     GENERATE = "generate"
     EMBED = "embed"
+    RERANK = "rerank"
+    TRANSCRIBE = "transcribe"
+    SPEAK = "speak"
+
+
+class Load(StrEnum):
+    """When a model server runs."""
+
+    ALWAYS = "always"
+    ON_DEMAND = "on-demand"
+
+
+class Placing(StrEnum):
+    """Which GPUs are taken first."""
+
+    BINPACK = "binpack"
+    SPREAD = "spread"
 
 
 class _Section(BaseModel):
@@ -110,8 +73,14 @@ class _Section(BaseModel):
 class Target(_Section):
     """What the output must run on. Left out: this host."""
 
-    facts: Text
+    facts: Text | None = None
     """File written by `modelgrid facts` on the host, relative to this file."""
+    podman: Annotated[str, StringConstraints(strict=True, pattern=VERSION_FORM)] | None = Field(
+        default=None, examples=["4.9", "5.4.2"]
+    )
+    """Version of podman there, in quotes, instead of that in the facts."""
+    systemd: Annotated[int, Field(strict=True, ge=230, le=999)] | None = Field(default=None, examples=[257])
+    """Version of systemd there, instead of that in the facts."""
 
 
 class Greenlist(_Section):
@@ -150,6 +119,8 @@ class Network(_Section):
 
     subnet: Text = "10.133.0.0/16"
     """IPv4 subnet that nothing else on the host or its LAN uses, /16 to /24."""
+    docker_subnet: Text = "10.134.0.0/16"
+    """The same for containers of Docker, which has networks of its own."""
 
 
 class Health(_Section):
@@ -161,13 +132,54 @@ class Health(_Section):
     """Command that podman runs in the container instead of a probe from the host."""
 
 
-class Engine(_Section):
-    """A model server: changes to a built-in one, or one of your own."""
+class Words(_Section):
+    """What something adds to the start of a server. Placeholders are filled in."""
 
+    command: list[Text] = Field(default_factory=list)
+    """Arguments."""
+    env: dict[Text, Text] = Field(default_factory=dict)
+    """Environment."""
+
+
+class TaskWords(_Section):
+    """What a task adds to the start of a server, and what the server then answers."""
+
+    command: list[Text] = Field(default_factory=list)
+    """Arguments."""
+    env: dict[Text, Text] = Field(default_factory=dict)
+    """Environment."""
+    apis: list[ApiPath] = Field(min_length=1)
+    """API paths that the gateway may forward to it."""
+
+
+class EngineVolume(_Section):
+    """A volume that every container of an engine gets: a cache, or a library of weights."""
+
+    name: Text
+    """Name of the volume; `{slug}` in it makes it the model's own."""
+    target: Annotated[str, StringConstraints(strict=True, pattern=ABSOLUTE_FORM)]
+    """Folder in the container."""
+
+
+class Engine(_Section):
+    """A model server: changes to a built-in one, or one of your own.
+
+    Placeholders in its texts: `{model}`, `{source}`, `{host}`, `{port}`, `{program}`, `{state}`, `{slug}`, in options
+    `{value}`, and for several models on one server `{models}` and `{sources}`.
+    """
+
+    extends: EngineName | None = Field(default=None, examples=["vllm"])
+    """Built-in engine that an engine of your own starts from. Left out: `custom`."""
     image: Text | None = None
-    """Fully qualified container image."""
+    """Fully qualified container image, for every GPU."""
+    images: dict[Annotated[str, StringConstraints(pattern=IMAGES_FORM)], Text] = Field(default_factory=dict)
+    """Container images by vendor (`nvidia`, `amd`, `intel`, `cpu`), or by vendor and processor (`cpu-aarch64`)."""
     program: Text | None = None
     """Program on the host, for `runtime: native`: a name on its PATH or an absolute path."""
+    image_program: Text | None = None
+    """What `{program}` is in a container."""
+    native_command: list[Text] | None = None
+    """Arguments that the program needs first and the image's entrypoint has."""
     port: Port | None = None
     """Port that the server listens on inside its container."""
     entrypoint: Text | None = None
@@ -176,26 +188,83 @@ class Engine(_Section):
     """Arguments. `{model}`, `{source}`, `{host}` and `{port}` are filled in."""
     env: dict[Text, Text] = Field(default_factory=dict)
     """Environment of the server."""
+    env_native: dict[Text, Text] = Field(default_factory=dict)
+    """Environment on the host only, for `runtime: native`."""
+    options: dict[OptionName, Words] = Field(default_factory=dict)
+    """What fields of a model add: `context: {command: [--ctx-size, "{value}"]}`."""
+    vendors: dict[VendorName, Words] = Field(default_factory=dict)
+    """What GPUs of a vendor add."""
+    tasks: dict[Task, TaskWords] = Field(default_factory=dict)
+    """What it can be started for."""
+    sources: list[SourceName] | None = Field(default=None, min_length=1)
+    """Kinds of source that it takes; `none`: it can do without."""
+    fetches: list[SourceName] | None = None
+    """Those of its sources that the server gets from the network itself."""
     health: Health | None = None
     """How to see that it is ready."""
     upstream_model: Text | None = Field(default=None, examples=["{source}"])
     """What the server calls the model, if not by the name that clients use. `{model}` and `{source}` are filled in."""
     apis: list[ApiPath] | None = None
-    """API paths that the gateway may forward to it."""
+    """API paths that the gateway may forward to it, for every task."""
+    after_start: list[Text] | None = None
+    """Command that is run in the container for each model before the server counts as started."""
+    volumes: list[EngineVolume] | None = None
+    """Volumes that every container of it gets."""
+    shm_size: Size | None = None
+    """Size of /dev/shm in the container."""
 
 
-class Model(_Section):
-    """A model that clients can ask for."""
+class MountedVolume(_Section):
+    """A folder or file of the host, or a volume, that a container sees."""
 
-    engine: EngineName
-    """Engine that serves it: llamacpp, ollama, vllm, custom, or one declared under `engines`."""
+    source: Annotated[str, StringConstraints(strict=True, pattern=VOLUME_FORM)]
+    """Absolute path on the host, or name of a volume, which is made where it is missing and never removed."""
+    target: Annotated[str, StringConstraints(strict=True, pattern=ABSOLUTE_FORM)]
+    """Path in the container. A volume of the engine with this path is replaced."""
+    writable: Annotated[bool, Field(strict=True)] = False
+    """Whether the server may write to a path of the host. Volumes are always writable."""
+    relabel: Annotated[bool, Field(strict=True)] = False
+    """Whether podman gives the files of the path the label that SELinux lets every container read (`:z`)."""
+
+
+class Resources(_Section):
+    """Limits of a server, beside its GPUs."""
+
+    memory: Size | None = None
+    """Main memory, after which the kernel ends it."""
+    cpus: Annotated[float, Field(gt=0, le=4096)] | None = None
+    """Processors, also parts of one."""
+    tasks: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Processes and threads."""
+
+
+class Selinux(_Section):
+    """What SELinux makes of a container, where the host has it."""
+
+    type: Annotated[str, StringConstraints(strict=True, pattern=SECRET_NAME_FORM)] | None = Field(
+        default=None, examples=["nvidia_container_t"]
+    )
+    """Type of the process, from a policy that the host has."""
+    disable: Annotated[bool, Field(strict=True)] = False
+    """Whether the container is not separated by SELinux at all. `plan` shows it."""
+
+
+class Secret(_Section):
+    """Where a secret is. Never the secret."""
+
+    podman: Annotated[str, StringConstraints(strict=True, pattern=SECRET_NAME_FORM)] | None = None
+    """Name of a podman secret (`podman secret create`)."""
+    file: Annotated[str, StringConstraints(strict=True, pattern=ABSOLUTE_FORM)] | None = None
+    """Absolute path of a file on the host that only root reads."""
+    encrypted: Annotated[str, StringConstraints(strict=True, pattern=ABSOLUTE_FORM)] | None = None
+    """Absolute path of a file that `systemd-creds encrypt` wrote on the host."""
+
+
+class _Serving(_Section):
+    """How a server runs: what a model with a server of its own and a shared server have in common."""
+
     runtime: Runtime = Runtime.PODMAN
-    """`podman`: a container. `native`: a program on the host."""
-    task: Task = Task.GENERATE
-    """`generate`: chat and completions. `embed`: embeddings."""
-    source: Text | None = Field(default=None, examples=["/srv/models/qwen.gguf", "hf://Qwen/Qwen2.5-7B-Instruct"])
-    """Weights: a file or folder of the host (relative to this file), `hf://ORG/NAME`, `package://NAME` for weights
-    in a Python package, or the engine's own name of the model."""
+    """`podman`: a container. `docker`: one of Docker's. `native`: a program on the host."""
     image: Text | None = None
     """Container image instead of the engine's."""
     context: Annotated[int, Field(strict=True, ge=1)] | None = None
@@ -205,20 +274,75 @@ class Model(_Section):
     gpus: Annotated[int, Field(strict=True, ge=0)] | list[Annotated[int, Field(strict=True, ge=0)] | Text] | None = None
     """How many GPUs, or which, by index or UUID. Left out: one where the host has any."""
     vram: Size | None = None
-    """Memory that the model takes, over all its GPUs."""
+    """Memory that it takes, over all its GPUs. Left out, it is estimated from the weights where they are at hand."""
     args: dict[Text, Scalar | list[Scalar]] | list[Text] = Field(default_factory=dict)
     """More arguments of the engine: `max-num-seqs: 64` becomes `--max-num-seqs 64`, `true` a bare flag; or a list of
     words, given as they are."""
     env: dict[Text, Text] = Field(default_factory=dict)
     """More environment of the server."""
-    aliases: list[ModelName] = Field(default_factory=list)
-    """Other names that clients may use."""
+    secrets: dict[Text, Text] = Field(default_factory=dict, examples=[{"HF_TOKEN_PATH": "hf-token"}])
+    """Variables that name a secret of the `secrets` section. One that ends in `_PATH` or `_FILE` gets the path of a
+    file that holds it; any other gets the secret itself, which only a podman secret can be."""
     port: Port | None = None
     """Loopback port of the server. Left out, one is chosen that stays the same while the name does."""
     egress: Annotated[bool, Field(strict=True)] | None = None
     """Whether the container may open connections to the outside. Left out: only where it fetches its weights."""
-    start_timeout: StartTimeout = Field(default=600.0, json_schema_extra={"default": "10m"})
+    start_timeout: Span = Field(default=600.0, json_schema_extra={"default": "10m"})
     """How long the server may take until it is ready, at least 1s; `10m` when left out."""
+    replicas: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    """How many servers do the same; the gateway spreads requests over them."""
+    load: Load = Load.ALWAYS
+    """`always`: it runs with the grid. `on-demand`: it is started by hand or by what asks for it, and may end others
+    that take turns with it on a GPU."""
+    idle_unload: Span | None = Field(default=None, examples=["15m"])
+    """After how long without a request the engine frees the memory of a model, where the engine can."""
+    volumes: list[MountedVolume] = Field(default_factory=list)
+    """More of the host's folders and volumes in the container."""
+    resources: Resources = Field(default_factory=Resources)
+    """Limits beside the GPUs."""
+    selinux: Selinux = Field(default_factory=Selinux)
+    """What SELinux makes of the container."""
+    quadlet: dict[UnitKey, UnitValue] = Field(default_factory=dict, examples=[{"Ulimit": "memlock=-1:-1"}])
+    """Keys of the quadlet's [Container] that this language has no field for."""
+    systemd: dict[UnitKey, UnitValue] = Field(default_factory=dict, examples=[{"Nice": 5}])
+    """Keys of the unit's [Service] and [Unit] that this language has no field for."""
+
+
+class Model(_Serving):
+    """A model that clients can ask for."""
+
+    # what check says of it, for editors: a server of its own, or a shared one
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["engine"]}, {"required": ["server"]}]})
+
+    engine: EngineName | None = None
+    """Engine that serves it alone: a built-in one, or one declared under `engines`."""
+    server: ServerName | None = None
+    """Server of the `servers` section that serves it beside others. Then how it runs is said there."""
+    task: Task = Task.GENERATE
+    """`generate`: chat and completions. `embed`, `rerank`, `transcribe`, `speak`: what the names say."""
+    source: Text | None = Field(default=None, examples=["/srv/models/qwen.gguf", "hf://Qwen/Qwen2.5-7B-Instruct"])
+    """Weights: a file or folder of the host (relative to this file), `hf://ORG/NAME`, `package://NAME` for weights
+    in a Python package, or the engine's own name of the model."""
+    aliases: list[ModelName] = Field(default_factory=list)
+    """Other names that clients may use."""
+    fallback: list[ModelName] = Field(default_factory=list)
+    """Models that answer instead, in this order, while no server of this one can be reached."""
+
+
+class Server(_Serving):
+    """A server that several models share."""
+
+    engine: EngineName
+    """Engine: one that can serve several models, such as ollama or llamacpp."""
+
+
+class Placement(_Section):
+    """How models are spread over the GPUs."""
+
+    strategy: Placing = Placing.BINPACK
+    """`binpack`: as few GPUs as possible. `spread`: the emptiest first."""
+    reserve: Size = Field(default=0, json_schema_extra={"default": "0B"})
+    """Memory of each GPU that is given to no model."""
 
 
 class Config(_Section):
@@ -234,7 +358,13 @@ class Config(_Section):
     """Where the gateway listens, and who may use it."""
     network: Network = Field(default_factory=Network)
     """The internal network of model containers."""
+    placement: Placement = Field(default_factory=Placement)
+    """How models are spread over the GPUs."""
+    secrets: dict[SecretName, Secret] = Field(default_factory=dict)
+    """Where secrets are, by names that models use."""
     engines: dict[EngineName, Engine] = Field(default_factory=dict)
     """Changes to built-in engines, and engines of your own, by name."""
+    servers: dict[ServerName, Server] = Field(default_factory=dict)
+    """Servers that several models share, by name."""
     models: dict[ModelName, Model] = Field(default_factory=dict)
     """Models by the names that clients ask for."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from modelgrid.emit import quadlet, systemd
+from modelgrid.emit import plain, quadlet, systemd
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.faults import Faults
 from modelgrid.emit.routing import routing
 from modelgrid.emit.target import for_target
-from modelgrid.ir import Container, Deployment, ModelService, Process
+from modelgrid.ir import Container, Deployment, Manager, ModelServer, Network, Process
 
 __all__ = ["Artifact", "emit"]
 
@@ -26,28 +26,40 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
     artifacts = [*routing(deployment), systemd.target(deployment)]
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
-        if deployment.network is not None:
-            artifacts.append(quadlet.network(deployment.network))
+        artifacts += map(_network, deployment.networks)
         gpu_ready = systemd.gpu_ready(deployment)
         if gpu_ready is not None:
             artifacts.append(gpu_ready)
     images: dict[str, Artifact] = {}
-    for model in deployment.models:
-        with faults.of(model.origin):
-            artifacts.append(_model(model, deployment))
-            if isinstance(model.launch, Container) and model.launch.pull:
-                images.setdefault(model.launch.image, quadlet.image(model.launch.image))
+    for server in deployment.servers:
+        with faults.of(server.origin):
+            artifacts.append(_server(server, deployment))
+            if isinstance(server.launch, Container) and server.launch.pull:
+                image = _image(server.launch)
+                images[image.path] = image
     artifacts += images.values()
     fitted = for_target(artifacts, deployment, faults)
     faults.stop()
     return tuple(sorted(fitted))
 
 
-def _model(model: ModelService, deployment: Deployment) -> Artifact:
-    match model.launch:
+def _server(server: ModelServer, deployment: Deployment) -> Artifact:
+    match server.launch:
+        case Container(manager=Manager.QUADLET):
+            return quadlet.container(server, server.launch, deployment)
         case Container():
-            return quadlet.container(model, model.launch, deployment)
+            return plain.container(server, server.launch, deployment)
         case Process():
-            return systemd.process(model, model.launch, deployment)
+            return systemd.process(server, server.launch, deployment)
         case other:
             assert_never(other)
+
+
+def _image(launch: Container) -> Artifact:
+    if launch.manager is Manager.QUADLET:
+        return quadlet.image(launch.image)
+    return plain.image(launch.manager, launch.image)
+
+
+def _network(network: Network) -> Artifact:
+    return quadlet.network(network) if network.manager is Manager.QUADLET else plain.network(network)

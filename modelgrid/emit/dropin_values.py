@@ -22,7 +22,7 @@ from modelgrid.emit.systemd_quoting import command, environment, line, word
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-Scalar: TypeAlias = str | int | bool
+Scalar: TypeAlias = str | int | float | bool
 
 #: Keys whose text is a part of a command line.
 _COMMAND_LINES = frozenset({"GlobalArgs", "PodmanArgs", "ReloadCmd"})

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from modelgrid.emit.dropin import quadlet_lines, systemd_lines
+from modelgrid.emit.faults import first_path
+from modelgrid.emit.quoting import UnitText
 from modelgrid.emit.render import render
 from modelgrid.emit.systemd_quoting import command, line, note, notes, seconds, token
 from modelgrid.emit.unitfile import config_hash
+from modelgrid.ir import Container, Manager, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelgrid.emit.quoting import UnitText
-    from modelgrid.ir import Deployment, ModelService
+    from modelgrid.diagnostics import Path
+    from modelgrid.ir import Deployment, ModelServer
 
 #: How much longer than its server's own limit a unit may take to start: for podman, and for the gate to say why.
 _START_MARGIN = 30.0
@@ -28,18 +32,26 @@ MODULE = ("-P", "-m")
 _BACK_OFF = 254
 
 
-def render_model(template: str, model: ModelService, deployment: Deployment, values: Mapping[str, object]) -> str:
+def render_model(template: str, model: ModelServer, deployment: Deployment, values: Mapping[str, object]) -> str:
     """Return the file of *model*: *template* with *values*, what all models have, and the hash of it all.
 
     Raises:
         Unrepresentable: a value cannot be written.
     """
     common: dict[str, object] = {
-        "description": line(f"Model {model.name} on {model.engine}"),
+        "description": line(f"{_title(model)} on {model.engine}"),
+        "conflicts": [token(unit) for unit in model.conflicts],
+        "starts_after": [token(unit) for unit in model.starts_after],
+        "on_demand": model.on_demand,
+        "credentials": [line(f"{item.name}:{item.source}") for item in model.credentials if not item.encrypted],
+        "encrypted": [line(f"{item.name}:{item.source}") for item in model.credentials if item.encrypted],
+        **_limits(model),
+        "manager": "",
+        **_drop_ins(model, deployment),
         "start_limit": seconds(model.health.start_timeout + _START_MARGIN),
         "stop_limit": seconds(stop_seconds(model) + _STOP_MARGIN),
         "back_off": deployment.systemd >= _BACK_OFF,
-        "model": note(model.name),
+        "models": notes(model.models),
         "engine": note(model.engine),
         # not the line: that a model moved in the file changes nothing
         "origin": note(model.origin.path),
@@ -50,12 +62,45 @@ def render_model(template: str, model: ModelService, deployment: Deployment, val
     return render(template, {**common, **values, "config_hash": token(config_hash(unhashed))})
 
 
-def stop_seconds(model: ModelService) -> int:
+def _title(model: ModelServer) -> str:
+    return (
+        f"Model {model.name}" if model.models == (model.name,) else f"Server {model.name} of {len(model.models)} models"
+    )
+
+
+def _limits(model: ModelServer) -> dict[str, object]:
+    """Return what limits the unit's control group; a container of Docker is in none of ours, and is told its limits."""
+    docker = isinstance(model.launch, Container) and model.launch.manager is Manager.DOCKER
+    limits = Resources() if docker else model.resources
+    return {
+        "memory": token(limits.memory) if limits.memory else "",
+        # no specifier: systemd reads a number and a percent sign
+        "cpus": UnitText(f"{limits.cpus * 100:g}%") if limits.cpus else "",
+        "tasks": token(limits.tasks) if limits.tasks else "",
+    }
+
+
+def _drop_ins(model: ModelServer, deployment: Deployment) -> dict[str, object]:
+    """Return the lines of the user's own keys, by the section that they are for."""
+
+    def path(field: str) -> Path:
+        return first_path([f"{model.origin.path}.{field}"])
+
+    lines = systemd_lines(dict(model.systemd), systemd=deployment.systemd, path=path("systemd"))
+    if isinstance(model.launch, Container) and model.launch.manager is Manager.QUADLET:
+        lines += quadlet_lines(dict(model.quadlet), podman=deployment.podman, path=path("quadlet"))
+    return {
+        f"{section.lower()}_lines": [item.line for item in lines if item.section == section]
+        for section in ("Unit", "Service", "Container")
+    }
+
+
+def stop_seconds(model: ModelServer) -> int:
     """Return how long the server of *model* has between SIGTERM and SIGKILL, in the whole seconds that podman takes."""
     return math.ceil(model.stop_timeout)
 
 
-def health_gate(model: ModelService, deployment: Deployment) -> UnitText:
+def health_gate(model: ModelServer, deployment: Deployment) -> UnitText:
     """Return the command that ends when the server of *model* answers: it holds the unit back from being active."""
     url = f"http://{model.endpoint}{model.health.path}"
     limit = f"{model.health.start_timeout:g}"

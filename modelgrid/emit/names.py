@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelgrid.emit.artifact import QUADLETS, UNITS
+from modelgrid.emit.quoting import Unrepresentable
 from modelgrid.emit.unitfile import parse_unit
 
 if TYPE_CHECKING:
-    from modelgrid.ir import ModelService
+    from modelgrid.ir import Container, ModelServer, Mount, PodmanSecret
 
 TARGET = "modelgrid.target"
 GATEWAY = "modelgrid-gateway.service"
@@ -34,14 +36,71 @@ _SUFFIXES = {
 _OTHER = re.compile(r"[^a-z0-9]+")
 
 
-def container_file(model: ModelService) -> str:
+def container_file(model: ModelServer) -> str:
     """Return the name of the quadlet that yields ``model.unit``."""
     return f"{container_name(model)}.container"
 
 
-def container_name(model: ModelService) -> str:
+def container_name(model: ModelServer) -> str:
     """Return the name that podman has for the model's container."""
     return model.unit.removesuffix(".service")
+
+
+MANAGED_LABEL = "io.modelgrid.managed"
+MODEL_LABEL = "io.modelgrid.model"
+
+
+def labels(model: ModelServer) -> tuple[tuple[str, str], ...]:
+    """Return the labels of the model's container."""
+    return ((MANAGED_LABEL, "true"), (MODEL_LABEL, model.name))
+
+
+def cdi_names(launch: Container) -> tuple[str, ...]:
+    """Return those devices of *launch* that are names of CDI, not device nodes."""
+    return tuple(device for device in launch.devices if not device.startswith("/"))
+
+
+def hardware_address(address: str) -> str:
+    """Return the Ethernet address that goes with *address*, locally administered (IEEE 802, clause 8).
+
+    With one at random, a container that starts again at its IP address would not be reached for some 8 seconds: that
+    is how long the host believes its neighbour entry of before (arp(7), delay_first_probe_time).
+    """
+    return ":".join(["02", "4d", *(f"{byte:02x}" for byte in IPv4Address(address).packed)])
+
+
+def mount_flags(mount: Mount) -> str:
+    """Return what follows the target in ``--volume`` (podman-run(1)): ``ro``, ``rw,z``."""
+    return ("rw" if mount.writable else "ro") + (",z" if mount.relabel else "")
+
+
+def mount_option(mount: Mount) -> str:
+    """Return the value of ``--mount`` for a path that ``--volume`` has no spelling for.
+
+    Raises:
+        Unrepresentable: the source is no absolute path.
+    """
+    if not mount.source.startswith("/"):
+        raise Unrepresentable(mount.source, "is no absolute path")
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
+    fields += [] if mount.writable else ["ro=true"]
+    fields += ["relabel=shared"] if mount.relabel else []
+    return ",".join(map(_csv_field, fields))
+
+
+def _csv_field(text: str) -> str:
+    """Quote *text* as Go's encoding/csv reads it, which podman and Docker use for ``--mount``."""
+    if "," not in text and '"' not in text:
+        return text
+    escaped = text.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def secret_option(secret: PodmanSecret) -> str:
+    """Return the value of ``--secret`` (podman-run(1)), which is that of ``Secret=`` as well."""
+    if secret.path:
+        return f"{secret.name},type=mount,target={secret.path},mode=0400"
+    return f"{secret.name},type=env,target={secret.variable}"
 
 
 def image_file(image: str) -> str:

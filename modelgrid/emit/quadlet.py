@@ -6,13 +6,13 @@ Keys and what podman's generator makes of them: podman-systemd.unit(5).
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, assert_never
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import QUADLETS, Artifact
 from modelgrid.emit.model import health_gate, render_model, stop_seconds
 from modelgrid.emit.quoting import (
+    Specifier,
     UnitText,
     Unrepresentable,
     lookup,
@@ -26,12 +26,9 @@ from modelgrid.emit.systemd_quoting import command, line, seconds, token, word
 from modelgrid.ir import Isolated, Published
 
 if TYPE_CHECKING:
-    from modelgrid.ir import Container, Deployment, ModelService, Mount, Network, Volume
+    from modelgrid.ir import Container, Credential, Deployment, ModelServer, Mount, Network, Volume
 
 PODMAN = "/usr/bin/podman"
-
-MANAGED_LABEL = "io.modelgrid.managed"
-MODEL_LABEL = "io.modelgrid.model"
 
 #: The longest pause between two probes of a starting server, in seconds: the pause is downtime.
 _STARTUP_INTERVAL = 2.0
@@ -44,7 +41,7 @@ _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _QUADLET_SUFFIXES = (".image", ".build", ".volume", ".artifact")
 
 
-def container(model: ModelService, launch: Container, deployment: Deployment) -> Artifact:
+def container(model: ModelServer, launch: Container, deployment: Deployment) -> Artifact:
     """Return the quadlet of *model*, which *launch* runs.
 
     Raises:
@@ -53,17 +50,22 @@ def container(model: ModelService, launch: Container, deployment: Deployment) ->
     name = names.container_name(model)
     odd = [mount for mount in launch.mounts if not _is_plain(mount)]
     plain = [mount for mount in launch.mounts if _is_plain(mount)]
+    credentials = [_credential_mount(item) for item in model.credentials]
     values: dict[str, object] = {
-        "gpu_ready": token(names.GPU_READY) if launch.devices else "",
+        "gpu_ready": token(names.GPU_READY) if names.cdi_names(launch) else "",
         "required_mounts": [word(mount.source) for mount in odd],
         "container_name": lookup(name),
         "image": lookup(names.image_file(launch.image)) if launch.pull else _image(launch.image),
         "entrypoint": lookup(launch.entrypoint) if launch.entrypoint else "",
         "arguments": lookup_args(launch.arguments) if launch.arguments else "",
         "environment": [lookup_keyval(key, value) for key, value in model.environment],
-        "volumes": [*map(_mount, plain), *map(_volume, launch.volumes)],
-        "mounts": [_odd_mount(mount) for mount in odd],
+        "volumes": [*map(_mount, plain), *credentials, *map(_volume, launch.volumes)],
+        "mounts": [lookup_args(("--mount", names.mount_option(mount))) for mount in odd],
         "devices": [lookup_strv(device) for device in launch.devices],
+        "groups": [lookup_all(group) for group in launch.groups],
+        "secrets": [lookup_args((names.secret_option(secret),)) for secret in launch.podman_secrets],
+        "selinux_type": lookup(launch.selinux.type) if launch.selinux.type and not launch.selinux.disable else "",
+        "selinux_disable": launch.selinux.disable,
         "shm_size": lookup(f"{launch.shm_size}b") if launch.shm_size else "",
         "writable": launch.writable,
         "fetches": launch.fetches,
@@ -72,7 +74,7 @@ def container(model: ModelService, launch: Container, deployment: Deployment) ->
         "interval": seconds(model.health.interval),
         "startup_interval": seconds(min(model.health.interval, _STARTUP_INTERVAL)),
         "stop_timeout": lookup(str(stop_seconds(model))),
-        "labels": [lookup_keyval(MANAGED_LABEL, "true"), lookup_keyval(MODEL_LABEL, model.name)],
+        "labels": [lookup_keyval(key, value) for key, value in names.labels(model)],
         "remove_command": command(PODMAN, "rm", "--force", "--ignore", "--time", "0", name),
         "after_start": _after_start(model, launch, deployment),
     }
@@ -107,7 +109,7 @@ def network(parameters: Network) -> Artifact:
 def _attachment(launch: Container) -> dict[str, object]:
     match launch.attachment:
         case Isolated(address=address):
-            hardware = lookup_args(["--mac-address", _hardware_address(address)])
+            hardware = lookup_args(["--mac-address", names.hardware_address(address)])
             return {
                 "network": lookup_all(names.NETWORK),
                 "address": lookup(address),
@@ -121,22 +123,12 @@ def _attachment(launch: Container) -> dict[str, object]:
             assert_never(other)
 
 
-def _hardware_address(address: str) -> str:
-    """Return the Ethernet address that goes with *address*, locally administered (IEEE 802, clause 8).
-
-    With one at random, a container that starts again at its IP address would not be reached for some 8 seconds: that
-    is how long the host believes its neighbour entry of before (arp(7), delay_first_probe_time).
-    """
-    return ":".join(["02", "4d", *(f"{byte:02x}" for byte in IPv4Address(address).packed)])
-
-
-def _after_start(model: ModelService, launch: Container, deployment: Deployment) -> list[UnitText]:
+def _after_start(model: ModelServer, launch: Container, deployment: Deployment) -> list[UnitText]:
     commands = []
     if not launch.health_command:
         # podman says that it started the container; its server is ready when the gate says so
         commands.append(health_gate(model, deployment))
-    if launch.after_start:
-        commands.append(command(PODMAN, "exec", names.container_name(model), *launch.after_start))
+    commands += [command(PODMAN, "exec", names.container_name(model), *argv) for argv in launch.after_start]
     return commands
 
 
@@ -161,20 +153,9 @@ def _is_plain(mount: Mount) -> bool:
 
 
 def _mount(mount: Mount) -> UnitText:
-    return lookup_all(f"{mount.source}:{mount.target}:ro")
+    return lookup_all(f"{mount.source}:{mount.target}:{names.mount_flags(mount)}")
 
 
-def _odd_mount(mount: Mount) -> UnitText:
-    # a colon, a space or a quote in Volume= ends the path there, or in the unit that podman derives from it
-    if not mount.source.startswith("/"):
-        raise Unrepresentable(mount.source, "is no absolute path")
-    fields = ("type=bind", f"source={mount.source}", f"destination={mount.target}", "ro=true")
-    return lookup_args(("--mount", ",".join(map(_csv_field, fields))))
-
-
-def _csv_field(text: str) -> str:
-    """Quote *text* as Go's encoding/csv reads it, which podman uses for ``--mount``."""
-    if "," not in text and '"' not in text:
-        return text
-    escaped = text.replace('"', '""')
-    return f'"{escaped}"'
+def _credential_mount(item: Credential) -> UnitText:
+    # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
+    return lookup_all((Specifier("%d"), f"/{item.name}:/run/secrets/{item.name}:ro"))

@@ -8,7 +8,7 @@ from modelgrid.emit.artifact import Artifact
 from modelgrid.manifest import KEYS_CREDENTIAL, Key, Keys, Manifest, Route, Upstream, dump
 
 if TYPE_CHECKING:
-    from modelgrid.ir import Deployment, ModelService
+    from modelgrid.ir import Deployment, ModelRoute
 
 #: File of the manifest in a compiled tree; the keys are in the one of the credential's name.
 MANIFEST = "routing.json"
@@ -20,7 +20,7 @@ _OWNER_ONLY = 0o600
 def routing(deployment: Deployment) -> tuple[Artifact, Artifact]:
     """Return the manifest, and the keys, which only the owner may read."""
     gateway = deployment.gateway
-    manifest = Manifest(max_body=gateway.max_body, routes=tuple(map(_route, deployment.models)))
+    manifest = Manifest(max_body=gateway.max_body, routes=tuple(map(_route, deployment.routes)))
     keys = Keys(keys=tuple(Key(name=key.name, sha256=key.sha256, models=key.models) for key in gateway.keys))
     return (
         Artifact(path=MANIFEST, content=dump(manifest)),
@@ -28,13 +28,14 @@ def routing(deployment: Deployment) -> tuple[Artifact, Artifact]:
     )
 
 
-def _route(model: ModelService) -> Route:
+def _route(route: ModelRoute) -> Route:
     return Route(
-        model=model.name,
-        aliases=model.aliases,
-        engine=model.engine,
-        upstream_model=model.upstream_model,
-        apis=model.apis,
-        upstreams=(Upstream(host=model.endpoint.host, port=model.endpoint.port),),
-        health_path=model.health.path,
+        model=route.name,
+        aliases=route.aliases,
+        engine=route.engine,
+        upstream_model=route.upstream_model,
+        apis=route.apis,
+        upstreams=tuple(Upstream(host=endpoint.host, port=endpoint.port) for endpoint in route.endpoints),
+        health_path=route.health_path,
+        fallback=route.fallback,
     )

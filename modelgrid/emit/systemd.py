@@ -15,12 +15,12 @@ from modelgrid.emit.quoting import Specifier
 from modelgrid.emit.render import render
 from modelgrid.emit.routing import KEYS, MANIFEST
 from modelgrid.emit.systemd_quoting import command, environment, line, seconds, token
-from modelgrid.ir import Container, Scope
+from modelgrid.ir import Container, Manager, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from modelgrid.ir import Deployment, ModelService, Process
+    from modelgrid.ir import Deployment, ModelServer, Process
 
 #: How long GPUs may take to be named after boot: drivers load, nvidia-cdi-refresh writes. In seconds.
 _GPU_TIMEOUT = 300.0
@@ -74,8 +74,11 @@ def gateway(deployment: Deployment) -> Artifact:
 
 def gpu_ready(deployment: Deployment) -> Artifact | None:
     """Return the service that waits for the GPUs of containers to be named, none where no container has one."""
-    launches = [model.launch for model in deployment.models]
-    devices = {device for launch in launches if isinstance(launch, Container) for device in launch.devices}
+    launches = [server.launch for server in deployment.servers]
+    containers = [launch for launch in launches if isinstance(launch, Container)]
+    devices = {
+        name for launch in containers if launch.manager is not Manager.DOCKER for name in names.cdi_names(launch)
+    }
     if not devices:
         return None
     python = deployment.gateway.python
@@ -89,20 +92,22 @@ def gpu_ready(deployment: Deployment) -> Artifact | None:
     return Artifact(path=f"{UNITS}/{names.GPU_READY}", content=render("systemd/gpu-ready.service.j2", values))
 
 
-def process(model: ModelService, launch: Process, deployment: Deployment) -> Artifact:
+def process(model: ModelServer, launch: Process, deployment: Deployment) -> Artifact:
     """Return the service of *model*, which the program *launch* runs.
 
     Raises:
         Unrepresentable: a value cannot be written.
     """
-    after_start = [health_gate(model, deployment)]
-    if launch.after_start:
-        after_start.append(command(*launch.after_start))
+    after_start = [health_gate(model, deployment), *(command(*argv) for argv in launch.after_start)]
     variables = [value for _, value in model.environment]
     values: dict[str, object] = {
         "command": command(*launch.argv),
         "after_start": after_start,
-        "environment": [environment(name, value) for name, value in model.environment],
+        "environment": [
+            *(environment(name, value) for name, value in model.environment),
+            # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
+            *(environment(item.variable, (Specifier("%d"), f"/{item.name}")) for item in model.credentials),
+        ],
         "state_directory": token(launch.state_directory) if launch.state_directory else "",
         "system": deployment.scope is Scope.SYSTEM,
         "python_in_home": _in_home([deployment.gateway.python, *launch.argv, *variables]),
@@ -119,7 +124,7 @@ def _peers(deployment: Deployment) -> tuple[str, ...]:
     host = deployment.gateway.listen.host
     if host != "localhost" and not ip_address(host).is_loopback:
         return ()
-    return ("localhost",) if deployment.network is None else ("localhost", deployment.network.subnet)
+    return ("localhost", *(network.subnet for network in deployment.networks))
 
 
 def _in_home(values: Iterable[str]) -> bool:

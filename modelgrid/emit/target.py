@@ -27,8 +27,8 @@ def for_target(artifacts: Iterable[Artifact], deployment: Deployment, faults: Fa
     Raises:
         InternalError: the tables lack a key that is emitted.
     """
-    models = {f"{QUADLETS}/{container_file(model)}": model for model in deployment.models}
-    launches = [model.launch for model in deployment.models if isinstance(model.launch, Container)]
+    models = {f"{QUADLETS}/{container_file(model)}": model for model in deployment.servers}
+    launches = [model.launch for model in deployment.servers if isinstance(model.launch, Container)]
     images = {image_file(launch.image): launch.image for launch in launches if launch.pull}
     fitted = []
     for artifact in artifacts:

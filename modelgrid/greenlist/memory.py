@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modelgrid.config.rules import engine_of, serving_of
 from modelgrid.diagnostics import Diagnostic, Related
 from modelgrid.greenlist.models import rule_of
 from modelgrid.quantities import format_size
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from modelgrid.config.load import Document
-    from modelgrid.config.schema import Config, Model
+    from modelgrid.config.schema import Config, Model, Server
     from modelgrid.greenlist.rules import Rules
     from modelgrid.host.facts import Gpu
 
@@ -27,10 +28,13 @@ def gpu_memory(config: Config, gpus: Iterable[Gpu]) -> dict[str, int]:
     known where there is no placement; with one, give :func:`check_memory` the GPUs that each model really got.
     """
     largest_first = sorted(gpus, key=lambda gpu: -gpu.memory)
-    return {name: sum(gpu.memory for gpu in _gpus(model, largest_first)) for name, model in config.models.items()}
+    return {
+        name: sum(gpu.memory for gpu in _gpus(serving_of(config, model), largest_first))
+        for name, model in config.models.items()
+    }
 
 
-def _gpus(model: Model, largest_first: list[Gpu]) -> list[Gpu]:
+def _gpus(model: Model | Server, largest_first: list[Gpu]) -> list[Gpu]:
     if isinstance(model.gpus, list):
         return [gpu for gpu in largest_first if gpu.index in model.gpus or gpu.uuid in model.gpus]
     return largest_first[: 1 if model.gpus is None else model.gpus]
@@ -48,7 +52,7 @@ def check_memory(
         memory: bytes of all the GPUs that a model gets, by model; a model that is not there is not judged.
     """
     for name, model in config.models.items():
-        rule = rule_of(name, model, rules)
+        rule = rule_of(name, model, engine_of(config, model) or "", rules)
         if rule is None or name not in memory or memory[name] >= rule.memory:
             continue
         has, wants = memory[name], format_size(rule.memory)

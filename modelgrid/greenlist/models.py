@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modelgrid.config.faults import closest
+from modelgrid.config.rules import engine_of
 from modelgrid.diagnostics import Diagnostic, Related, Severity
 from modelgrid.errors import ConfigError
 from modelgrid.models.sources import SourceKind, parse_source
@@ -51,27 +52,27 @@ def running(name: str, model: Model) -> Running | None:
     return Running(name, or_model=False)
 
 
-def rule_of(name: str, model: Model, rules: Rules) -> Rule | None:
-    """Return the rule that allows *model*, which the configuration calls *name*; none where no rule does."""
+def rule_of(name: str, model: Model, engine: str, rules: Rules) -> Rule | None:
+    """Return the rule that allows *model* on *engine*, which the configuration calls *name*; none where none does."""
     what = running(name, model)
     if what is None:
         return None
-    rule = rules.find(what.name, model.engine)
-    return rules.find(name, model.engine) if rule is None and what.or_model else rule
+    rule = rules.find(what.name, engine)
+    return rules.find(name, engine) if rule is None and what.or_model else rule
 
 
 def check_models(config: Config, rules: Rules, document: Document) -> Iterator[Diagnostic]:
     """Every model is on the list with its engine, and claims no less memory than the list has for it."""
     suggestions = _MOST_SUGGESTIONS
     for name, model in config.models.items():
-        what = running(name, model)
-        if what is None:
+        what, engine = running(name, model), engine_of(config, model)
+        if what is None or engine is None:
             continue  # a malformed source is reported as what it is
-        rule = rule_of(name, model, rules)
+        rule = rule_of(name, model, engine, rules)
         if rule is None:
-            near = closest(what.name, rules.of_engine(model.engine)) if suggestions > 0 else None
+            near = closest(what.name, rules.of_engine(engine)) if suggestions > 0 else None
             suggestions -= 1
-            yield _unlisted(name, model, what, rules, document, near)
+            yield _unlisted(name, model, engine, what, rules, document, near)
             continue
         if rule.name != what.name:
             yield Diagnostic(
@@ -80,7 +81,7 @@ def check_models(config: Config, rules: Rules, document: Document) -> Iterator[D
                 path=("models", name, "source"),
                 location=document.locate(("models", name, "source")),
                 related=(Related(location=rules.place(rule), message="the rule"),),
-                hint=f'list "{what.name}" for {model.engine}: the name alone says nothing of the weights',
+                hint=f'list "{what.name}" for {engine}: the name alone says nothing of the weights',
                 severity=Severity.WARNING,
             )
         if model.vram is not None and model.vram < rule.memory:
@@ -97,7 +98,7 @@ def check_models(config: Config, rules: Rules, document: Document) -> Iterator[D
 
 
 def _unlisted(
-    name: str, model: Model, what: Running, rules: Rules, document: Document, nearest: str | None
+    name: str, model: Model, engine: str, what: Running, rules: Rules, document: Document, nearest: str | None
 ) -> Diagnostic:
     who = f'"{name}"' if what.name == name else f'"{name}" runs "{what.name}", which'
     elsewhere = rules.of_name(what.name)
@@ -105,15 +106,15 @@ def _unlisted(
         who = f'"{name}"'
     if elsewhere:
         engines = " and ".join(rule.engine for rule in elsewhere[:_MOST_RULES])
-        message = f"{who} is on the greenlist for {engines}, not for {model.engine}"
-        hint = f"use {elsewhere[0].engine}, or have the model listed for {model.engine}"
+        message = f"{who} is on the greenlist for {engines}, not for {engine}"
+        hint = f"use {elsewhere[0].engine}, or have the model listed for {engine}"
         related = tuple(
             Related(location=rules.place(rule, "container"), message="the rule") for rule in elsewhere[:_MOST_RULES]
         )
-        return _error(message, name, "engine", document, hint, related)
+        return _error(message, name, "engine" if model.engine else "server", document, hint, related)
     field = "source" if model.source is not None and what.name != name else None
-    hint = f'did you mean "{nearest}"?' if nearest else _have_it_listed(what.name, model.engine)
-    near = rules.find(nearest, model.engine) if nearest else None
+    hint = f'did you mean "{nearest}"?' if nearest else _have_it_listed(what.name, engine)
+    near = rules.find(nearest, engine) if nearest else None
     related = (Related(location=rules.place(near), message="the nearest rule" if near else "the greenlist"),)
     return _error(f"{who} is not on the greenlist", name, field, document, hint, related)
 

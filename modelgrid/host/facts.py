@@ -20,13 +20,18 @@ class Vendor(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU. *memory* is in bytes; *uuid* is the name that survives a reboot, the index may not."""
+    """One GPU.
+
+    *memory* is in bytes; *uuid* is the name that survives a reboot, the index may not; *node* is its device node,
+    ``/dev/dri/renderD128``, where it has one of its own that is enough to use it.
+    """
 
     index: int
     uuid: str
     name: str
     memory: int
     vendor: Vendor = Vendor.NVIDIA
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,7 @@ class HostFacts:
         distribution: ``ID`` of os-release(5), for example ``debian``; empty where there is none.
         distribution_version: ``VERSION_ID`` of os-release(5).
         arch: as ``uname -m``: ``x86_64``, ``aarch64``.
+        docker: whether Docker is installed.
         podman: version of podman, ``(5, 4, 2)``; none where it is not installed.
         systemd: version of systemd, ``257``; none where the host was not booted with it.
         home: home folder of the user who asked, for their own units; empty where it is not known.
@@ -52,6 +58,7 @@ class HostFacts:
     distribution_version: str = ""
     arch: str
     podman: tuple[int, ...] | None = None
+    docker: bool = False
     systemd: int | None = None
     home: str = ""
     python: str

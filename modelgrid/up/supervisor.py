@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from modelgrid.ir import Deployment, ModelService
+    from modelgrid.ir import Deployment, ModelServer
     from modelgrid.models.sources import Source
     from modelgrid.up.children import Child
 
@@ -87,10 +87,10 @@ def run_up(
         ConfigError: a model runs in a container, a package is missing, or *ask* finds no model for it.
         HostError: a port is taken, or a child ended by itself or was not ready in time.
     """
-    chat_model = next((model.name for model in deployment.models if PATH in model.apis), "")
+    chat_model = next((route.name for route in deployment.routes if PATH in route.apis), "")
     if ask is not None and not chat_model:
         raise ConfigError("no model of the file serves chat, so there is nothing to ask", hint="leave --ask out")
-    launches = _native(deployment.models)
+    launches = _native(deployment.servers)
     key = ""
     if ask is not None or not deployment.gateway.keys:
         key, digest = new_key()
@@ -118,7 +118,7 @@ def run_up(
     return code
 
 
-def _native(models: Iterable[ModelService]) -> list[tuple[ModelService, Process]]:
+def _native(models: Iterable[ModelServer]) -> list[tuple[ModelServer, Process]]:
     launches = [(model, model.launch) for model in models]
     contained = [model.name for model, launch in launches if not isinstance(launch, Process)]
     if contained:
@@ -134,7 +134,7 @@ def _check_ports(deployment: Deployment) -> None:
     listen = deployment.gateway.listen
     if refusal := ports.refusal(listen.host, listen.port):
         raise HostError(f"{_GATEWAY}: {refusal}", hint="end that program, or set another gateway.listen in the file")
-    for model in deployment.models:
+    for model in deployment.servers:
         if refusal := ports.refusal(model.endpoint.host, model.endpoint.port):
             raise HostError(f"{model.name}: {refusal}", hint="end that program, or give the model another port")
 
@@ -166,7 +166,7 @@ class _Run:
         self._report = report
         self._beat = time.monotonic()
 
-    def start_models(self, launches: Iterable[tuple[ModelService, Process]], state: Path) -> None:
+    def start_models(self, launches: Iterable[tuple[ModelServer, Process]], state: Path) -> None:
         """Start all servers together, and wait until each is ready."""
         started = []
         for model, launch in launches:
@@ -178,7 +178,8 @@ class _Run:
             self._until_ready(child, f"http://{model.endpoint}{model.health.path}", timeout)
             if launch.after_start:
                 self._report(Fetching(server=model.name))
-                self._until_done(self._start_model(model, launch.after_start), timeout - child.age)
+            for argv in launch.after_start:
+                self._until_done(self._start_model(model, argv), timeout - child.age)
             self._report(Ready(server=model.name, seconds=child.age))
 
     def start_gateway(self, deployment: Deployment) -> str:
@@ -221,7 +222,7 @@ class _Run:
             time.sleep(_PROBE_INTERVAL)
         return ended
 
-    def _start_model(self, model: ModelService, argv: tuple[str, ...]) -> Child:
+    def _start_model(self, model: ModelServer, argv: tuple[str, ...]) -> Child:
         child = self._children.start(
             model.name,
             argv,

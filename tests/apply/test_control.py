@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.control import control_grid, control_model, start_at_boot, unit_of_model
+from modelgrid.apply.control import control_grid, control_model, start_at_boot, units_of_model
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
 from modelgrid.apply.files import locked
@@ -39,7 +39,7 @@ def test_starting_the_grid_tells_which_model_is_not_up(machine: Machine) -> None
 def test_one_model_is_restarted_by_its_name(machine: Machine) -> None:
     apply(tree(["a"], ["b"]), machine.host())
     machine.facts()
-    assert unit_of_model(machine.host(), "b:latest").name == unit_of("b")
+    assert [unit.name for unit in units_of_model(machine.host(), "b:latest")] == [unit_of("b")]
     assert control_model(machine.host(), "b:latest", Verb.RESTART) == unit_of("b")
     assert machine.facts() == [f"restart {unit_of('b')}"]
 
@@ -62,7 +62,7 @@ def test_an_unknown_model_is_told_with_those_there_are(machine: Machine) -> None
     artifacts = golden("ollama")
     apply(artifacts, machine.host())
     with pytest.raises(UsageError, match="there is no model nope") as caught:
-        unit_of_model(machine.host(), "nope")
+        units_of_model(machine.host(), "nope")
     assert "llama3:8b" in str(caught.value.hint)
 
 

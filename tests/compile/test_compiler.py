@@ -11,7 +11,18 @@ from modelgrid.config.schema import Config
 from modelgrid.diagnostics import Location, Path, Severity
 from modelgrid.engines.builtin import builtin_engines
 from modelgrid.host.facts import Gpu, HostFacts, Vendor
-from modelgrid.ir import Container, Deployment, Isolated, ModelService, Mount, Process, Published, Scope, Volume
+from modelgrid.ir import (
+    Container,
+    Deployment,
+    Isolated,
+    ModelRoute,
+    ModelServer,
+    Mount,
+    Process,
+    Published,
+    Scope,
+    Volume,
+)
 
 GIB = 1024**3
 CPU_HOST = HostFacts(
@@ -49,29 +60,34 @@ def config(models: dict[str, Any], **sections: Any) -> Config:
 
 
 def compiled(models: dict[str, Any], at: Context | None = None, **sections: Any) -> Deployment:
-    deployment, report = compile_config(config(models, **sections), at or context())
+    deployment, report, _ = compile_config(config(models, **sections), at or context())
     assert not report.errors, report.errors
     assert deployment is not None
     return deployment
 
 
-def only_model(spec: dict[str, Any], at: Context | None = None, name: str = "m", **sections: Any) -> ModelService:
-    (model,) = compiled({name: spec}, at, **sections).models
+def only_model(spec: dict[str, Any], at: Context | None = None, name: str = "m", **sections: Any) -> ModelServer:
+    (model,) = compiled({name: spec}, at, **sections).servers
     return model
 
 
-def container(model: ModelService) -> Container:
+def only_route(spec: dict[str, Any], at: Context | None = None, name: str = "m", **sections: Any) -> ModelRoute:
+    (route,) = compiled({name: spec}, at, **sections).routes
+    return route
+
+
+def container(model: ModelServer) -> Container:
     assert isinstance(model.launch, Container)
     return model.launch
 
 
-def process(model: ModelService) -> Process:
+def process(model: ModelServer) -> Process:
     assert isinstance(model.launch, Process)
     return model.launch
 
 
 def codes(models: dict[str, Any], at: Context | None = None, **sections: Any) -> list[str]:
-    deployment, report = compile_config(config(models, **sections), at or context())
+    deployment, report, _ = compile_config(config(models, **sections), at or context())
     assert (deployment is None) == bool(report.errors)
     return [item.code for item in report]
 
@@ -91,8 +107,8 @@ def test_a_container_gets_its_weights_by_read_only_mount_and_no_way_out() -> Non
 
 def test_an_isolated_server_is_reached_at_its_own_address_and_the_engines_port() -> None:
     deployment = compiled({"m": LLAMA})
-    (model,) = deployment.models
-    assert deployment.network is not None
+    (model,) = deployment.servers
+    assert deployment.networks
     assert model.endpoint.host.startswith("10.133.")
     assert model.endpoint.port == 8080
 
@@ -104,8 +120,8 @@ def test_relative_weights_start_from_the_folder_of_the_file() -> None:
 
 def test_a_user_scope_has_loopback_ports_and_no_network() -> None:
     deployment = compiled({"m": LLAMA}, context(scope=Scope.USER))
-    (model,) = deployment.models
-    assert deployment.network is None
+    (model,) = deployment.servers
+    assert not deployment.networks
     assert container(model).attachment == Published(port=model.endpoint.port)
     assert model.endpoint.host == "127.0.0.1"
 
@@ -117,19 +133,18 @@ def test_an_engine_that_fetches_its_weights_has_egress_unless_the_file_says_no()
 
 
 def test_ollama_pulls_by_its_own_name_which_is_the_models_unless_a_source_says_otherwise() -> None:
-    model = only_model({"engine": "ollama"}, name="llama3:8b")
-    assert model.upstream_model == "llama3:8b"
-    assert container(model).after_start[-1] == "llama3:8b"
-    other = only_model({"engine": "ollama", "source": "llama3.1:8b-q4"}, name="chat")
+    assert only_route({"engine": "ollama"}, name="llama3:8b").upstream_model == "llama3:8b"
+    assert container(only_model({"engine": "ollama"}, name="llama3:8b")).after_start[0][-1] == "llama3:8b"
+    other = only_route({"engine": "ollama", "source": "llama3.1:8b-q4"}, name="chat")
     assert other.upstream_model == "llama3.1:8b-q4"
 
 
 def test_what_the_server_calls_the_model_is_for_the_engine_to_say() -> None:
     engines = {"mine": {"image": "registry.example/m:1", "upstream_model": "{source}"}}
     spec = {"engine": "mine", "source": "org-model"}
-    assert only_model({**spec}, engines={"mine": {"image": "registry.example/m:1"}}).upstream_model == "m"
-    assert only_model(spec, engines=engines).upstream_model == "org-model"
-    assert only_model({**spec, "source": "/srv/w"}, engines=engines).upstream_model == "/models/w"
+    assert only_route({**spec}, engines={"mine": {"image": "registry.example/m:1"}}).upstream_model == "m"
+    assert only_route(spec, engines=engines).upstream_model == "org-model"
+    assert only_route({**spec, "source": "/srv/w"}, engines=engines).upstream_model == "/models/w"
     assert codes({"m": {"engine": "mine"}}, engines=engines) == ["MG3007"]
 
 
@@ -143,14 +158,14 @@ def test_every_file_of_split_weights_is_mounted() -> None:
 @pytest.mark.parametrize("runtime", ["podman", "native"])
 def test_egress_that_a_users_units_cannot_close_is_a_fault(runtime: str) -> None:
     spec = {**LLAMA, "runtime": runtime, "egress": False}
-    _, report = compile_config(config({"m": spec}), context(scope=Scope.USER))
+    report = compile_config(config({"m": spec}), context(scope=Scope.USER)).report
     assert [(item.code, item.path) for item in report] == [("MG4006", ("models", "m", "egress"))]
     assert codes({"m": spec}) == []
 
 
 def test_a_relative_source_is_refused_where_the_target_is_another_host() -> None:
     spec = {**LLAMA, "source": "./models/x.gguf"}
-    _, report = compile_config(config({"m": spec}), context(foreign=True))
+    report = compile_config(config({"m": spec}), context(foreign=True)).report
     assert [(item.code, item.path) for item in report] == [("MG4008", ("models", "m", "source"))]
     assert codes({"m": {**LLAMA, "source": "C:/x.gguf"}}, context(foreign=True)) == ["MG4008"]
     assert only_model(LLAMA, context(foreign=True)) == only_model(LLAMA)
@@ -185,7 +200,7 @@ def test_vllm_gets_parallelism_and_a_memory_share_from_what_the_file_says() -> N
 
 
 def test_an_embedding_model_forwards_embeddings_only() -> None:
-    assert only_model({**LLAMA, "task": "embed"}).apis == ("/v1/embeddings",)
+    assert only_route({**LLAMA, "task": "embed"}).apis == ("/v1/embeddings",)
 
 
 def test_a_native_server_listens_on_loopback_with_the_hosts_program() -> None:
@@ -202,7 +217,7 @@ def test_the_embedded_engine_stands_in_for_a_missing_program() -> None:
 
 def test_a_missing_program_is_a_fault_with_the_ways_out() -> None:
     at = context(replace(CPU_HOST, programs=()))
-    deployment, report = compile_config(config({"m": {**LLAMA, "runtime": "native"}}), at)
+    deployment, report, _ = compile_config(config({"m": {**LLAMA, "runtime": "native"}}), at)
     (fault,) = report
     assert deployment is None
     assert fault.code == "MG4005"
@@ -230,7 +245,7 @@ def test_engines_of_the_file_change_the_built_in_ones_and_add_new_ones() -> None
     }
     first, second = compiled(
         {"a": LLAMA, "b": {"engine": "mine", "source": "/srv/b"}}, context(GPU_HOST), engines=engines
-    ).models
+    ).servers
     assert container(first).image == "registry.example/llama:1"
     assert container(second).arguments == ("--m", "/models/b", "{other}")
     assert second.endpoint.port == 9000
@@ -244,7 +259,7 @@ def test_a_health_path_of_the_file_is_probed_from_the_host() -> None:
 
 def test_a_health_command_alone_keeps_the_path_of_the_engine() -> None:
     engines = {"ollama": {"health": {"command": "ollama ps"}}, "mine": {"image": "a.example/b:1", "health": {}}}
-    first, second = compiled({"a": {"engine": "ollama"}, "b": {"engine": "mine"}}, engines=engines).models
+    first, second = compiled({"a": {"engine": "ollama"}, "b": {"engine": "mine"}}, engines=engines).servers
     assert first.health.path == "/api/version"
     assert container(first).health_command == "ollama ps"
     assert second.health.path == "/health"
@@ -253,12 +268,12 @@ def test_a_health_command_alone_keeps_the_path_of_the_engine() -> None:
 def test_ollama_pulls_with_the_program_that_runs() -> None:
     engines = {"ollama": {"program": "/opt/x/ollama"}}
     models = {"a": {"engine": "ollama", "runtime": "native"}, "b": {"engine": "ollama"}}
-    native, contained = compiled(models, engines=engines).models
-    assert process(native).after_start[-2:] == ("/opt/x/ollama", "a")
-    assert container(contained).after_start[-2:] == ("ollama", "b")
+    native, contained = compiled(models, engines=engines).servers
+    assert process(native).after_start[0][-2:] == ("/opt/x/ollama", "a")
+    assert container(contained).after_start[0][-2:] == ("ollama", "b")
     assert container(contained).health_command == "ollama list"
     found = only_model({"engine": "ollama", "runtime": "native"}, name="a")
-    assert process(found).after_start[-2:] == ("/usr/bin/ollama", "a")
+    assert process(found).after_start[0][-2:] == ("/usr/bin/ollama", "a")
 
 
 NATIVE = {**LLAMA, "runtime": "native"}
@@ -286,7 +301,7 @@ NATIVE = {**LLAMA, "runtime": "native"}
 def test_a_field_without_effect_is_a_warning(
     models: dict[str, Any], engines: dict[str, Any], path: tuple[str, ...]
 ) -> None:
-    deployment, report = compile_config(config(models, engines=engines), context())
+    deployment, report, _ = compile_config(config(models, engines=engines), context())
     assert deployment is not None
     assert [(item.code, item.severity, item.path) for item in report] == [("MG4007", Severity.WARNING, path)]
 
@@ -311,9 +326,9 @@ def test_models_are_sorted_and_nothing_depends_on_the_order_of_the_file() -> Non
 
 def test_a_chosen_port_avoids_the_gateways_and_explicit_ones() -> None:
     native = {**LLAMA, "runtime": "native"}
-    (chosen,) = compiled({"m": native}).models
+    (chosen,) = compiled({"m": native}).servers
     port = chosen.endpoint.port
-    moved = compiled({"m": native}, gateway={"listen": f"127.0.0.1:{port}"}).models[0].endpoint.port
+    moved = compiled({"m": native}, gateway={"listen": f"127.0.0.1:{port}"}).servers[0].endpoint.port
     assert moved == port + 1
 
 
@@ -326,7 +341,7 @@ def test_a_chosen_port_avoids_the_gateways_and_explicit_ones() -> None:
         ({"m": LLAMA}, replace(CPU_HOST, podman=None), ["MG4005"]),
         ({"m": {**LLAMA, "runtime": "native"}}, replace(CPU_HOST, podman=None), []),
         ({"m": LLAMA}, replace(CPU_HOST, podman=None, system="darwin"), []),
-        ({"m": {"engine": "vllm", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
+        ({"m": {"engine": "sglang", "source": "hf://a/b"}}, CPU_HOST, ["MG4006"]),
         ({"m": {**LLAMA, "gpus": 1}}, CPU_HOST, ["MG4002"]),
         ({"m": {**LLAMA, "gpus": [7]}}, GPU_HOST, ["MG4002"]),
         ({"m": {**LLAMA, "vram": "60GiB"}}, GPU_HOST, ["MG4001"]),

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/modelgrid.yaml"))
-SECTIONS: list[type[BaseModel]] = [schema.Config, schema.Target, schema.Key, schema.Gateway]
-SECTIONS += [schema.Greenlist, schema.Network, schema.Health, schema.Engine, schema.Model]
+SECTIONS: list[type[BaseModel]] = [
+    section
+    for section in vars(schema).values()
+    if isinstance(section, type) and issubclass(section, schema._Section) and not section.__name__.startswith("_")
+]
 
 
 @pytest.fixture(scope="module")

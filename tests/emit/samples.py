@@ -13,12 +13,15 @@ from modelgrid.ir import (
     GpuClaim,
     Health,
     Isolated,
-    ModelService,
+    Manager,
+    ModelRoute,
+    ModelServer,
     Mount,
     Network,
     Origin,
     Process,
     Published,
+    Resources,
     Scope,
     Volume,
 )
@@ -56,7 +59,7 @@ PUBLISHED_LAUNCH = Container(
     attachment=Published(port=20001),
     volumes=(Volume(name="modelgrid-ollama", target="/root/.ollama"),),
     shm_size=1024**3,
-    after_start=("sh", "-c", 'ollama show "$0" >/dev/null 2>&1 || ollama pull "$0"', "qwen3:4b"),
+    after_start=(("sh", "-c", 'ollama show "$0" >/dev/null 2>&1 || ollama pull "$0"', "qwen3:4b"),),
     fetches=True,
     writable=True,
 )
@@ -65,73 +68,114 @@ NATIVE_LAUNCH = Process(
     argv=("/usr/local/bin/llama-server", "--model", "/srv/models/100% $mall.gguf", "--tag", "", ";"),
     devices=("char-nvidia*",),
     state_directory="modelgrid/small",
-    after_start=("sh", "-c", "echo ready; exit 0"),
+    after_start=(("sh", "-c", "echo ready; exit 0"),),
 )
 
-ISOLATED = ModelService(
+ISOLATED = ModelServer(
     name="llama3:8b",
     slug="llama3-8b-aaaaaa",
     engine="llamacpp",
-    aliases=("gpt-4o",),
-    upstream_model="llama3:8b",
+    models=("llama3:8b",),
     launch=ISOLATED_LAUNCH,
     endpoint=Endpoint(host="10.133.7.9", port=8080),
     health=Health(path="/health", start_timeout=600.0),
-    apis=("/v1/chat/completions", "/v1/completions"),
     environment=(("GREETING", "50% off: $HOME 'x' \"y\" \\n"), ("LLAMA_ARG_THREADS", "8")),
     claims=(GpuClaim(uuid="GPU-aaaa", memory=8 * 1024**3),),
     origin=Origin(path='$.models["llama3:8b"]'),
 )
 
-PUBLISHED = ModelService(
+PUBLISHED = ModelServer(
     name="qwen",
     slug="qwen",
     engine="ollama",
-    upstream_model="qwen3:4b",
+    models=("qwen",),
     launch=PUBLISHED_LAUNCH,
     endpoint=Endpoint(host="127.0.0.1", port=20001),
     health=Health(path="/api/version", start_timeout=900.5, interval=10.0),
-    apis=("/v1/chat/completions",),
     environment=(("OLLAMA_HOST", "0.0.0.0:11434"),),
     stop_timeout=12.5,
     origin=Origin(path="$.models.qwen"),
 )
 
-NATIVE = ModelService(
+#: The same by a plain service: in Docker, and in a podman without a generator of units.
+DOCKER = replace(
+    ISOLATED,
+    name="docked",
+    slug="docked",
+    models=("docked",),
+    launch=replace(ISOLATED_LAUNCH, manager=Manager.DOCKER, attachment=Isolated(address="10.134.7.9")),
+    endpoint=Endpoint(host="10.134.7.9", port=8080),
+    resources=Resources(memory=2**30, cpus=1.5, tasks=100),
+)
+PLAIN = replace(
+    PUBLISHED,
+    name="plain",
+    slug="plain",
+    models=("plain",),
+    launch=replace(PUBLISHED_LAUNCH, manager=Manager.PODMAN, health_command="ollama list"),
+)
+
+NATIVE = ModelServer(
     name="small",
     slug="small",
     engine="llamacpp",
-    upstream_model="small",
+    models=("small",),
     launch=NATIVE_LAUNCH,
     endpoint=Endpoint(host="127.0.0.1", port=20002),
     health=Health(path="/health", start_timeout=120.0),
-    apis=("/v1/chat/completions",),
     environment=(("HOME", "/var/lib/modelgrid/small"), ("PRICE", "5$ or 10%")),
     origin=Origin(path="$.models.small"),
 )
+
+
+def route(server: ModelServer, *, upstream_model: str = "", aliases: tuple[str, ...] = ()) -> ModelRoute:
+    """The route to the one model of *server*."""
+    return ModelRoute(
+        name=server.name,
+        engine=server.engine,
+        aliases=aliases,
+        upstream_model=upstream_model or server.name,
+        apis=("/v1/chat/completions", "/v1/completions"),
+        endpoints=(server.endpoint,),
+        health_path=server.health.path,
+    )
+
+
+ROUTES = (route(ISOLATED, aliases=("gpt-4o",)), route(PUBLISHED, upstream_model="qwen3:4b"), route(NATIVE))
 
 #: A host with a model of every kind.
 FULL = Deployment(
     scope=Scope.SYSTEM,
     gateway=GATEWAY,
-    models=(ISOLATED, PUBLISHED, NATIVE),
-    network=Network(subnet="10.133.0.0/16", gateway="10.133.0.1"),
+    servers=(ISOLATED, PUBLISHED, NATIVE),
+    routes=ROUTES,
+    networks=(Network(subnet="10.133.0.0/16", gateway="10.133.0.1"),),
     podman=(5, 4, 2),
     systemd=257,
+)
+
+#: What runs by plain services, on hosts that have no quadlet.
+PLAIN_HOST = replace(
+    FULL,
+    servers=(DOCKER, PLAIN),
+    routes=(route(DOCKER), route(PLAIN)),
+    networks=(Network(manager=Manager.DOCKER, subnet="10.134.0.0/16", gateway="10.134.0.1"),),
+    podman=(4, 3, 1),
 )
 
 #: A gateway and nothing behind it.
 EMPTY = Deployment(scope=Scope.SYSTEM, gateway=GATEWAY, systemd=257)
 
 #: The same of a user, who has no internal network.
-USER = replace(FULL, scope=Scope.USER, models=(PUBLISHED, NATIVE), network=None)
+USER = replace(FULL, scope=Scope.USER, servers=(PUBLISHED, NATIVE), routes=ROUTES[1:], networks=())
 
 #: Open to the network, on a port that takes a capability, Python in a home folder; an odd path to the weights and an
 #: image that is on the host already; devices of another vendor.
 OPEN = replace(
     FULL,
     gateway=replace(GATEWAY, listen=Endpoint(host="::", port=443), python="/home/ai/venv/bin/python"),
-    models=(
+    routes=(ROUTES[0], ROUTES[2]),
+    servers=(
         replace(
             ISOLATED,
             launch=replace(
@@ -149,13 +193,13 @@ OPEN = replace(
 #: On a systemd that has no growing pauses between restarts.
 OLD_SYSTEMD = replace(FULL, systemd=252)
 
-ALL = {"full": FULL, "empty": EMPTY, "user": USER, "open": OPEN, "old-systemd": OLD_SYSTEMD}
+ALL = {"full": FULL, "empty": EMPTY, "user": USER, "open": OPEN, "old-systemd": OLD_SYSTEMD, "plain": PLAIN_HOST}
 
 
-def with_model(model: ModelService) -> Deployment:
+def with_model(model: ModelServer) -> Deployment:
     """FULL, with *model* instead of the one of its slug."""
-    others = [other for other in FULL.models if other.slug != model.slug]
-    return replace(FULL, models=(model, *others))
+    others = [other for other in FULL.servers if other.slug != model.slug]
+    return replace(FULL, servers=(model, *others))
 
 
 def isolated(launch: Container) -> Deployment:

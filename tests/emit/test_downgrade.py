@@ -31,7 +31,7 @@ NEW = (5, 8)
 
 
 def images(deployment: Deployment) -> dict[str, str]:
-    launches = [model.launch for model in deployment.models if isinstance(model.launch, Container)]
+    launches = [model.launch for model in deployment.servers if isinstance(model.launch, Container)]
     return {image_file(launch.image): launch.image for launch in launches}
 
 
@@ -263,7 +263,7 @@ def test_options_of_an_image_go_with_it() -> None:
 
 def test_a_server_that_fetches_waits_for_the_network_where_quadlet_does_not_see_to_it() -> None:
     found = {
-        podman: {model.name for model in samples.FULL.models if _waits(model.unit, podman)}
+        podman: {model.name for model in samples.FULL.servers if _waits(model.unit, podman)}
         for podman in [(4, 9), (5, 1), (5, 2)]
     }
 

@@ -15,7 +15,7 @@ from modelgrid.manifest import load_keys, load_manifest
 from tests.emit import samples
 
 if TYPE_CHECKING:
-    from modelgrid.ir import Deployment, ModelService
+    from modelgrid.ir import Deployment, ModelServer
 
 
 def files(deployment: Deployment) -> dict[str, str]:
@@ -26,7 +26,7 @@ def unit(deployment: Deployment, path: str) -> dict[tuple[str, str], tuple[str, 
     return dict(parse_unit(files(deployment)[path]))
 
 
-def container(launch: ir.Container, model: ModelService = samples.ISOLATED) -> dict[tuple[str, str], tuple[str, ...]]:
+def container(launch: ir.Container, model: ModelServer = samples.ISOLATED) -> dict[tuple[str, str], tuple[str, ...]]:
     return unit(samples.with_model(replace(model, launch=launch)), f"quadlets/modelgrid-model-{model.slug}.container")
 
 
@@ -85,7 +85,7 @@ def test_routing_and_keys_are_what_the_gateway_loads() -> None:
     assert manifest.routes[0].aliases == ("gpt-4o",)
     assert (manifest.routes[1].upstreams[0].host, manifest.routes[1].upstreams[0].port) == ("127.0.0.1", 20001)
     assert [(key.name, key.models) for key in keys.keys] == [("team-a", ("llama3*",))]
-    assert json.loads(contents["routing.json"])["manifest_version"] == 1
+    assert json.loads(contents["routing.json"])["manifest_version"] == 2
 
 
 def test_a_line_that_moved_in_the_file_changes_nothing() -> None:
@@ -96,8 +96,8 @@ def test_a_line_that_moved_in_the_file_changes_nothing() -> None:
 
 
 def test_another_model_changes_no_other_unit() -> None:
-    before = files(replace(samples.FULL, models=(samples.ISOLATED,)))
-    after = files(replace(samples.FULL, models=(samples.ISOLATED, samples.NATIVE)))
+    before = files(replace(samples.FULL, servers=(samples.ISOLATED,)))
+    after = files(replace(samples.FULL, servers=(samples.ISOLATED, samples.NATIVE)))
 
     changed = {
         path
@@ -149,7 +149,7 @@ def test_health_is_asked_in_the_container_where_it_has_a_command() -> None:
 
 
 def test_health_is_asked_from_the_host_where_the_container_has_no_command() -> None:
-    quadlet = container(replace(samples.ISOLATED_LAUNCH, health_command="", after_start=("true", "a b")))
+    quadlet = container(replace(samples.ISOLATED_LAUNCH, health_command="", after_start=(("true", "a b"),)))
 
     assert quadlet["Service", "ExecStartPost"] == (
         "/opt/modelgrid/bin/python -P -m modelgrid.health http://10.133.7.9:8080/health --timeout 600",
@@ -224,7 +224,7 @@ def test_every_model_that_cannot_be_written_is_refused_at_once() -> None:
         for name, launch in (("a", bad), ("b", bad), ("c", samples.ISOLATED_LAUNCH))
     ]
     with pytest.raises(ConfigError) as caught:
-        emit(replace(samples.FULL, models=tuple(models), podman=(4, 3)))
+        emit(replace(samples.FULL, servers=tuple(models), podman=(4, 3)))
 
     faults = [(item.code, item.path) for item in caught.value.report or ()]
     assert set(faults) == {

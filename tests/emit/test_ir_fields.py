@@ -38,9 +38,13 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "devices": (),
             "shm_size": 1,
             "health_command": "",
-            "after_start": ("true",),
+            "after_start": (("true",),),
             "fetches": True,
             "writable": True,
+            "manager": ir.Manager.DOCKER,
+            "groups": ("keep-groups",),
+            "podman_secrets": (ir.PodmanSecret(name="a", variable="A"),),
+            "selinux": ir.Selinux(disable=True),
         },
     ),
     (samples.PUBLISHED_LAUNCH, samples.published, {"port": 1}),
@@ -62,22 +66,66 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "name": "other",
             "slug": "other",
             "engine": "other",
-            "aliases": (),
-            "upstream_model": "other",
+            "models": ("other",),
             "launch": samples.NATIVE_LAUNCH,
-            "endpoint": ir.Endpoint(host="10.133.7.10", port=8080),
             "health": ir.Health(path="/", start_timeout=1.0),
-            "apis": (),
             "environment": (),
             "stop_timeout": 1.0,
             "claims": (),
+            "on_demand": True,
+            "conflicts": ("modelgrid-model-a.service",),
+            "starts_after": ("modelgrid-model-a.service",),
+            "resources": ir.Resources(memory=1),
+            "quadlet": (("Ulimit", ("nofile=1",)),),
+            "systemd": (("Nice", (5,)),),
+            "credentials": (ir.Credential(name="a", source="/a", variable="A_PATH"),),
             "origin": ir.Origin(path="$.other"),
         },
+    ),
+    (samples.NATIVE, samples.with_model, {"endpoint": ir.Endpoint(host="127.0.0.1", port=1)}),
+    (
+        samples.ROUTES[0],
+        lambda route: replace(samples.FULL, routes=(route,)),
+        {
+            "name": "other",
+            "engine": "other",
+            "aliases": (),
+            "upstream_model": "other",
+            "apis": (),
+            "endpoints": (),
+            "health_path": "/",
+            "fallback": ("small",),
+        },
+    ),
+    (
+        ir.Resources(memory=1, cpus=1.0, tasks=1),
+        lambda limits: samples.with_model(replace(samples.ISOLATED, resources=limits)),
+        {"memory": 2, "cpus": 0.5, "tasks": 2},
+    ),
+    (
+        ir.Resources(memory=1, cpus=1.0, tasks=1),
+        lambda limits: samples.with_model(replace(samples.DOCKER, resources=limits)),
+        {"memory": 2, "cpus": 0.5, "tasks": 2},
+    ),
+    (
+        ir.Credential(name="a", source="/a", variable="A_PATH"),
+        lambda item: samples.with_model(replace(samples.NATIVE, credentials=(item,))),
+        {"name": "b", "source": "/b", "variable": "B_PATH", "encrypted": True},
+    ),
+    (
+        ir.PodmanSecret(name="a", variable="A"),
+        lambda item: samples.isolated(replace(samples.ISOLATED_LAUNCH, podman_secrets=(item,))),
+        {"name": "b", "variable": "B", "path": "/run/secrets/a"},
+    ),
+    (
+        ir.Selinux(type="a_t"),
+        lambda item: samples.isolated(replace(samples.ISOLATED_LAUNCH, selinux=item)),
+        {"type": "b_t", "disable": True},
     ),
     (
         ir.Mount(source="/a", target="/b"),
         lambda mount: samples.isolated(replace(samples.ISOLATED_LAUNCH, mounts=(mount,))),
-        {"source": "/c", "target": "/c"},
+        {"source": "/c", "target": "/c", "writable": True, "relabel": True},
     ),
     (
         ir.Volume(name="a", target="/b"),
@@ -95,13 +143,18 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {"port": 20002},
     ),
     (
-        samples.ISOLATED.health,
-        lambda health: samples.with_model(replace(samples.ISOLATED, health=health)),
-        {"path": "/ready", "start_timeout": 1.0, "interval": 7.0},
+        samples.NATIVE.health,
+        lambda health: samples.with_model(replace(samples.NATIVE, health=health)),
+        {"path": "/ready", "start_timeout": 1.0},
     ),
     (
-        samples.ISOLATED.endpoint,
-        lambda endpoint: samples.with_model(replace(samples.ISOLATED, endpoint=endpoint)),
+        samples.ISOLATED.health,
+        lambda health: samples.with_model(replace(samples.ISOLATED, health=health)),
+        {"interval": 7.0},
+    ),
+    (
+        samples.NATIVE.endpoint,
+        lambda endpoint: samples.with_model(replace(samples.NATIVE, endpoint=endpoint)),
         {"host": "10.133.7.10", "port": 1},
     ),
     (
@@ -130,9 +183,9 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {"name": "other", "sha256": "00" * 32, "models": ("*",)},
     ),
     (
-        samples.FULL.network,
-        lambda network: replace(samples.FULL, network=network),
-        {"subnet": "10.134.0.0/16", "gateway": "10.133.0.2"},
+        samples.FULL.networks[0],
+        lambda network: replace(samples.FULL, networks=(network,)),
+        {"manager": ir.Manager.DOCKER, "subnet": "10.134.0.0/16", "gateway": "10.133.0.2"},
     ),
     (
         samples.FULL,
@@ -140,8 +193,9 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {
             "scope": ir.Scope.USER,
             "gateway": replace(samples.GATEWAY, max_body=1),
-            "models": (),
-            "network": None,
+            "servers": (),
+            "routes": (),
+            "networks": (),
             "podman": (4, 9, 3),
             "systemd": 252,
         },
@@ -149,7 +203,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
 ]
 
 #: What says where a value comes from, and nothing of what runs: a fault that is found while emitting names it.
-NOT_EMITTED = {(ir.Origin, "location"), (ir.GatewayService, "origin")}
+NOT_EMITTED = {(ir.Origin, "location"), (ir.GatewayService, "origin"), (ir.ModelServer, "origins")}
 
 
 def outcome(deployment: Deployment) -> object:

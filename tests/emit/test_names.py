@@ -69,7 +69,7 @@ def test_every_reference_is_a_file_of_the_tree(sample: Deployment) -> None:
 
 def test_models_with_one_image_share_its_unit() -> None:
     other = replace(samples.PUBLISHED, name="other", slug="other")
-    deployment = replace(samples.FULL, models=(other, samples.PUBLISHED))
+    deployment = replace(samples.FULL, servers=(other, samples.PUBLISHED))
     images = [artifact.path for artifact in emit(deployment) if artifact.path.endswith(".image")]
 
     assert images == [f"quadlets/{image_file(samples.PUBLISHED_LAUNCH.image)}"]

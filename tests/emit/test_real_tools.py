@@ -23,7 +23,7 @@ from tests.tools import SUITES, quadlet_generator, systemd_analyze_security, sys
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelgrid.ir import ModelService
+    from modelgrid.ir import ModelServer
 
 pytestmark = [pytest.mark.tools, pytest.mark.parametrize("suite", SUITES)]
 
@@ -120,7 +120,7 @@ class Nasty:
     source: str
     volume_target: str
 
-    def model(self, number: int) -> ModelService:
+    def model(self, number: int) -> ModelServer:
         launch = replace(
             samples.ISOLATED_LAUNCH,
             image="localhost/image:1",
@@ -166,7 +166,7 @@ def wanted() -> list[Nasty]:
 @pytest.fixture(scope="module")
 def tree(wanted: list[Nasty], tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tuple(nasty.model(number) for number, nasty in enumerate(wanted))
-    return write_tree(replace(samples.FULL, models=models), tmp_path_factory.mktemp("nasty"))
+    return write_tree(replace(samples.FULL, servers=models), tmp_path_factory.mktemp("nasty"))
 
 
 def test_generator_gives_every_text_back(suite: str, wanted: list[Nasty], tree: Path) -> None:

@@ -97,7 +97,7 @@ def test_every_text_has_a_meaning(text: str) -> None:
 
 def test_hash_in_the_file_of_a_model_is_that_of_the_file() -> None:
     files = {unit_name(artifact.path): artifact.content for artifact in emit(samples.FULL)}
-    for model in samples.FULL.models:
+    for model in samples.FULL.servers:
         text = files[model.unit]
 
         assert parse_unit(text)["X-ModelGrid", "ConfigHash"] == (config_hash(text),)

@@ -8,7 +8,7 @@ from modelgrid.engines.builtin import Engine, builtin_engines
 from modelgrid.engines.names import builtin_names
 
 ENGINES = builtin_engines()
-PLACEHOLDERS = {"model", "source", "host", "port", "state", "slug", "value", "program"}
+PLACEHOLDERS = {"model", "source", "host", "port", "state", "slug", "value", "program", "models", "sources", "count"}
 
 
 def test_names_are_those_of_the_files() -> None:
@@ -20,21 +20,21 @@ def test_names_are_those_of_the_files() -> None:
 def test_every_placeholder_is_known(engine: Engine) -> None:
     texts = [
         *engine.command,
-        *engine.environment.values(),
-        *engine.environment_native.values(),
+        *engine.env.values(),
+        *engine.env_native.values(),
         *engine.after_start,
         engine.health.command,
         engine.upstream_model,
-        *(word for words in engine.options.values() for word in (*words.command, *words.environment.values())),
+        *(word for words in engine.options.values() for word in (*words.command, *words.env.values())),
     ]
     found = {name for text in texts for name in re.findall(r"\{(\w+)\}", text)}
     assert found <= PLACEHOLDERS
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
-def test_every_engine_serves_generate_and_embed_by_exact_paths(engine: Engine) -> None:
-    assert set(engine.tasks) == {"generate", "embed"}
-    assert all(path.startswith("/v1/") for task in engine.tasks.values() for path in task.apis)
+def test_every_engine_serves_known_tasks_by_exact_paths(engine: Engine) -> None:
+    assert set(engine.tasks) <= {"generate", "embed", "rerank", "transcribe", "speak"}
+    assert all(path.startswith("/") for task in engine.tasks.values() for path in task.apis)
     assert set(engine.fetches) <= set(engine.sources)
 
 

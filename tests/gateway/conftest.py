@@ -48,6 +48,7 @@ def route(model: str, *ports: int, **changes: Any) -> Route:
         "apis": (CHAT,),
         "upstreams": tuple(Upstream(host="127.0.0.1", port=port) for port in ports),
         "health_path": "/health",
+        "fallback": (),
     }
     return Route(**(fields | changes))
 

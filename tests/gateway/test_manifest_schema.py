@@ -77,7 +77,7 @@ def test_a_dumped_manifest_follows_it() -> None:
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"manifest_version": 2}, "$.manifest_version"),
+        ({"manifest_version": 1}, "$.manifest_version"),
         ({"manifest_version": True}, "$.manifest_version"),
         ({"max_body": "1"}, "$.max_body"),
         ({"more": 1}, "$"),

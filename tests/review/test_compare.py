@@ -24,20 +24,20 @@ def nowhere(_origin: str) -> str:
     return ""
 
 
-def changed(model: ir.ModelService) -> ir.Deployment:
-    others = [item for item in BASE.models if item.name != model.name]
-    return replace(BASE, models=tuple(sorted([*others, model], key=lambda item: item.name)))
+def changed(model: ir.ModelServer) -> ir.Deployment:
+    others = [item for item in BASE.servers if item.name != model.name]
+    return replace(BASE, servers=tuple(sorted([*others, model], key=lambda item: item.name)))
 
 
 def units(before: ir.Deployment, after: ir.Deployment) -> dict[str, UnitChange]:
     return {unit.unit: unit for unit in compare(emit(before), emit(after)).units}
 
 
-def container() -> ir.ModelService:
-    return next(model for model in BASE.models if model.isolated)
+def container() -> ir.ModelServer:
+    return next(model for model in BASE.servers if model.isolated)
 
 
-def launch_of(model: ir.ModelService) -> ir.Container:
+def launch_of(model: ir.ModelServer) -> ir.Container:
     assert isinstance(model.launch, ir.Container)
     return model.launch
 
@@ -55,7 +55,7 @@ def test_without_a_base_all_is_new() -> None:
     review = compare((), emit(BASE))
 
     assert {unit.kind for unit in review.units} == {Kind.ADDED}
-    assert {route.name for route in review.routes} == {model.name for model in BASE.models}
+    assert {route.name for route in review.routes} == {route.name for route in BASE.routes}
     assert review.images_added
     assert not review.images_removed
 
@@ -73,7 +73,8 @@ def test_a_changed_argument_restarts_that_model_and_nothing_else() -> None:
 
 def test_a_changed_alias_only_reloads_the_gateway() -> None:
     model = container()
-    after = changed(replace(model, aliases=("another",)))
+    routes = [replace(route, aliases=("another",)) if route.name == model.name else route for route in BASE.routes]
+    after = replace(BASE, routes=tuple(routes))
     review = compare(emit(BASE), emit(after))
 
     assert [(unit.unit, unit.effect) for unit in review.units] == [("modelgrid-gateway.service", Effect.RELOAD)]
@@ -84,7 +85,11 @@ def test_a_changed_alias_only_reloads_the_gateway() -> None:
 def test_a_model_that_goes_stops_and_takes_its_claims_with_it() -> None:
     model = replace(container(), claims=(ir.GpuClaim(uuid="GPU-1", memory=8 * 1024**3),))
     before = changed(model)
-    after = replace(before, models=tuple(item for item in before.models if item.name != model.name))
+    after = replace(
+        before,
+        servers=tuple(item for item in before.servers if item.name != model.name),
+        routes=tuple(item for item in before.routes if item.name != model.name),
+    )
     review = compare(emit(before), emit(after))
     found = {unit.unit: unit for unit in review.units}
 

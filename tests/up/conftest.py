@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from modelgrid.ir import Deployment, Endpoint, GatewayService, Health, ModelService, Origin, Process, Scope
+from modelgrid.ir import Deployment, Endpoint, GatewayService, Health, ModelServer, Origin, Process, Scope
 from modelgrid.up import run_up
 from modelgrid.up.events import Answer, Event
+from tests.emit.samples import route
 from tests.up.processes import MARK, free_port, listening, marked, until
 
 if TYPE_CHECKING:
@@ -38,22 +39,21 @@ class Grid:
         self.gateway = Endpoint(host="127.0.0.1", port=free_port())
         self.real_gateway = False
         self.gateway_words: tuple[str, ...] = ()
-        self.models: list[ModelService] = []
+        self.models: list[ModelServer] = []
         self.events: list[Event] = []
         self.on: dict[type[Event], Callable[[], object]] = {}
 
-    def add(self, name: str, *words: str, **changes: object) -> ModelService:
+    def add(self, name: str, *words: str, **changes: object) -> ModelServer:
         """Add a model whose server does what the *words* say (see model_server.py)."""
         port = free_port()
-        model = ModelService(
+        model = ModelServer(
             name=name,
             slug=name,
             engine="fake",
-            upstream_model=name,
+            models=(name,),
             launch=Process(argv=(sys.executable, "-I", "-S", str(MODEL_SERVER), str(port), *words)),
             endpoint=Endpoint(host="127.0.0.1", port=port),
             health=Health(path="/health", start_timeout=20.0),
-            apis=("/v1/chat/completions",),
             origin=Origin(path="$"),
         )
         self.models.append(replace(model, **changes))  # type: ignore[arg-type]  # fields of tests' choice
@@ -63,7 +63,9 @@ class Grid:
     def deployment(self) -> Deployment:
         python = sys.executable if self.real_gateway else str(self._stand_in())
         gateway = GatewayService(listen=self.gateway, python=python, max_body=2**20, origin=Origin(path="$.gateway"))
-        return Deployment(scope=Scope.USER, gateway=gateway, models=tuple(self.models))
+        return Deployment(
+            scope=Scope.USER, gateway=gateway, servers=tuple(self.models), routes=tuple(map(route, self.models))
+        )
 
     def _stand_in(self) -> Path:
         """A program that takes the gateway's arguments, starts sooner, and answers itself."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from modelgrid.ir import Deployment, Endpoint, GatewayService, Health, ModelService, Origin, Process, Scope
+from modelgrid.ir import Deployment, Endpoint, GatewayService, Health, ModelServer, Origin, Process, Scope
 from modelgrid.up import run_up
 from modelgrid.up.events import Event, Serving
+from tests.emit.samples import route
 
 
 def report(event: Event) -> None:
@@ -22,20 +23,19 @@ def report(event: Event) -> None:
 def main() -> int:
     gateway_port, model_port, *words = sys.argv[1:]
     server = Path(__file__).with_name("model_server.py")
-    model = ModelService(
+    model = ModelServer(
         name="tiny",
         slug="tiny",
         engine="fake",
-        upstream_model="tiny",
+        models=("tiny",),
         launch=Process(argv=(sys.executable, str(server), model_port, *words)),
         endpoint=Endpoint(host="127.0.0.1", port=int(model_port)),
         health=Health(path="/health", start_timeout=20.0),
-        apis=("/v1/chat/completions",),
         origin=Origin(path="$"),
     )
     listen = Endpoint(host="127.0.0.1", port=int(gateway_port))
     gateway = GatewayService(listen=listen, python=sys.executable, max_body=2**20, origin=Origin(path="$"))
-    deployment = Deployment(scope=Scope.USER, gateway=gateway, models=(model,))
+    deployment = Deployment(scope=Scope.USER, gateway=gateway, servers=(model,), routes=(route(model),))
     nowhere = Path("/nowhere")
     return run_up(deployment, weights=(), cache=nowhere, state=nowhere, ask=None, once=False, report=report)
 

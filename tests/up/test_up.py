@@ -327,7 +327,7 @@ def test_weights_that_cannot_be_fetched_are_the_end_of_all(grid: Grid) -> None:
 def _after_start(grid: Grid, code: str) -> None:
     model = grid.add("tiny", environment=(("GREETING", "good morning"),))
     assert isinstance(model.launch, Process)
-    grid.models = [replace(model, launch=replace(model.launch, after_start=(sys.executable, "-c", code)))]
+    grid.models = [replace(model, launch=replace(model.launch, after_start=((sys.executable, "-c", code),)))]
 
 
 def test_modules_in_the_working_directory_are_not_imported(
@@ -355,10 +355,11 @@ def test_a_model_in_a_container_is_refused(grid: Grid) -> None:
 
 
 def test_a_question_needs_a_model_that_chats(grid: Grid) -> None:
-    grid.add("embedder", apis=("/v1/embeddings",))
+    grid.add("embedder")
+    routes = tuple(replace(route, apis=("/v1/embeddings",)) for route in grid.deployment.routes)
 
     with pytest.raises(ConfigError, match="no model of the file serves chat"):
-        grid.run(ask="hello")
+        grid.run(ask="hello", deployment=replace(grid.deployment, routes=routes))
 
 
 def test_a_program_that_is_not_there_is_one_sentence(grid: Grid) -> None:

@@ -107,6 +107,10 @@ class Placement:
     gpus: tuple[GpuUse, ...]
     faults: tuple[PlacementFault, ...]
 
+    def conflicting(self, model: str) -> frozenset[str]:
+        """Return the models that must not be resident beside *model*."""
+        return frozenset(other for group in self.conflicts if model in group for other in group) - {model}
+
     def conflict_pairs(self) -> tuple[tuple[str, str], ...]:
         """Return every two models that must not be resident together, once and sorted."""
         return tuple(sorted({pair for group in self.conflicts for pair in combinations(group, 2)}))

@@ -9,7 +9,7 @@
   '';
   environment.etc."modelgrid/current/routing.json".text = ''
     {
-      "manifest_version": 1,
+      "manifest_version": 2,
       "max_body": 67108864,
       "routes": [
         {
@@ -19,6 +19,7 @@
             "/v1/completions"
           ],
           "engine": "llamacpp",
+          "fallback": [],
           "health_path": "/health",
           "model": "qwen2.5-0.5b",
           "upstream_model": "qwen2.5-0.5b",

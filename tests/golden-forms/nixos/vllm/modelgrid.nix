@@ -29,7 +29,7 @@
     Image=modelgrid-image-vllm-openai-v0-26-0-712368ba.image
     # The image unit pulls, outside of the start timeout.
     Pull=never
-    Exec=/models/bge-m3 --served-model-name bge-m3 --host 0.0.0.0 --port 8000 --runner pooling --gpu-memory-utilization 0.08
+    Exec=/models/bge-m3 --served-model-name bge-m3 --host 0.0.0.0 --port 8000 --runner pooling --gpu-memory-utilization 0.09
     Environment=HF_HUB_DISABLE_TELEMETRY=1
     Environment=VLLM_NO_USAGE_STATS=1
     Volume=/srv/models/bge-m3:/models/bge-m3:ro
@@ -56,7 +56,7 @@
     StopTimeout=30
     Label=io.modelgrid.managed=true
     Label=io.modelgrid.model=bge-m3
-    Label=io.modelgrid.config-hash=e20ea65550ab7820488406b9f45582907f2d2b9e13be09b6b3a2844459af38f2
+    Label=io.modelgrid.config-hash=7dd71f903d07f3c521f7d470ebb2f8e452261c0e8142becdb90f71a0e31bd903
 
     [Quadlet]
     # It needs no network beyond this host: not to wait for network-online.target.
@@ -81,7 +81,7 @@
     Engine=vllm
     Origin=$.models.bge-m3
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 4294967296
-    ConfigHash=e20ea65550ab7820488406b9f45582907f2d2b9e13be09b6b3a2844459af38f2
+    ConfigHash=7dd71f903d07f3c521f7d470ebb2f8e452261c0e8142becdb90f71a0e31bd903
 
     [Install]
     WantedBy=modelgrid.target
@@ -94,6 +94,8 @@
     # A want, not a requirement: a GPU that comes late delays its models and stops no other.
     Wants=modelgrid-gpu-ready.service
     After=modelgrid-gpu-ready.service
+    # Both measure the free memory of a GPU while they start: one after the other.
+    After=modelgrid-model-bge-m3.service
     # A model whose GPU or weights come late is tried again until they are there.
     StartLimitIntervalSec=0
 
@@ -102,7 +104,7 @@
     Image=modelgrid-image-vllm-openai-v0-26-0-712368ba.image
     # The image unit pulls, outside of the start timeout.
     Pull=never
-    Exec=Qwen/Qwen2.5-Coder-32B-Instruct --served-model-name qwen-coder --host 0.0.0.0 --port 8000 --max-model-len 32768 --tensor-parallel-size 2 --gpu-memory-utilization 0.83 --max-num-batched-tokens 8192 --enable-prefix-caching
+    Exec=Qwen/Qwen2.5-Coder-32B-Instruct --served-model-name qwen-coder --host 0.0.0.0 --port 8000 --max-model-len 32768 --tensor-parallel-size 2 --gpu-memory-utilization 0.84 --max-num-batched-tokens 8192 --enable-prefix-caching
     Environment=HF_HUB_DISABLE_TELEMETRY=1
     Environment=VLLM_NO_USAGE_STATS=1
     Volume=modelgrid-cache-qwen-coder:/root/.cache
@@ -126,7 +128,7 @@
     StopTimeout=30
     Label=io.modelgrid.managed=true
     Label=io.modelgrid.model=qwen-coder
-    Label=io.modelgrid.config-hash=da96550b71030f125528865ceea334c2c4644ee49fefdbb5ba7a26d4ad5181fd
+    Label=io.modelgrid.config-hash=9c900559182ba5cb2a1c91ebbb1ee2612eee88c1943046c037b0acce598f52cd
 
     [Service]
     TimeoutStartSec=1830s
@@ -148,7 +150,7 @@
     Origin=$.models.qwen-coder
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 42949672960
     Claim=GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21 42949672960
-    ConfigHash=da96550b71030f125528865ceea334c2c4644ee49fefdbb5ba7a26d4ad5181fd
+    ConfigHash=9c900559182ba5cb2a1c91ebbb1ee2612eee88c1943046c037b0acce598f52cd
 
     [Install]
     WantedBy=modelgrid.target
@@ -169,7 +171,7 @@
   '';
   environment.etc."modelgrid/current/routing.json".text = ''
     {
-      "manifest_version": 1,
+      "manifest_version": 2,
       "max_body": 67108864,
       "routes": [
         {
@@ -178,6 +180,7 @@
             "/v1/embeddings"
           ],
           "engine": "vllm",
+          "fallback": [],
           "health_path": "/health",
           "model": "bge-m3",
           "upstream_model": "bge-m3",
@@ -198,6 +201,7 @@
             "/v1/responses"
           ],
           "engine": "vllm",
+          "fallback": [],
           "health_path": "/health",
           "model": "qwen-coder",
           "upstream_model": "qwen-coder",
@@ -340,7 +344,7 @@
     ])
   ];
   systemd.units."modelgrid-image-vllm-openai-v0-26-0-712368ba-image.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=cb8d294ea017aa8078bc6d92458a344aae66803387acd6625bdf15af7016f47d\n"; };
-  systemd.units."modelgrid-model-bge-m3.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=e20ea65550ab7820488406b9f45582907f2d2b9e13be09b6b3a2844459af38f2\n"; };
-  systemd.units."modelgrid-model-qwen-coder.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=da96550b71030f125528865ceea334c2c4644ee49fefdbb5ba7a26d4ad5181fd\n"; };
+  systemd.units."modelgrid-model-bge-m3.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=7dd71f903d07f3c521f7d470ebb2f8e452261c0e8142becdb90f71a0e31bd903\n"; };
+  systemd.units."modelgrid-model-qwen-coder.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=9c900559182ba5cb2a1c91ebbb1ee2612eee88c1943046c037b0acce598f52cd\n"; };
   systemd.units."modelgrid-network.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=46ffe9ffae1c642579a04caea238a2216eaa849fc169d817cc3d66d308d04827\n"; };
 }
