@@ -138,7 +138,7 @@ def _collect(
 
 
 def _values(key: str, setting: Setting, *, several: bool) -> Sequence[Scalar]:
-    if isinstance(setting, str | int):
+    if isinstance(setting, str | int | float):
         return [setting]
     if several and setting:
         return setting
