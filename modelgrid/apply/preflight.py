@@ -21,7 +21,9 @@ from modelgrid.ir import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
+    from modelgrid.apply.process import Completed, Processes
     from modelgrid.emit.artifact import Artifact
 
 #: Where systemd looks for generators, in its order (systemd.generator(7)).
@@ -59,31 +61,39 @@ def check_stage(host: Host, artifacts: Sequence[Artifact]) -> None:
         _verify(host, stage, sorted(units.iterdir()), artifacts, made)
 
 
+def find_generator(files: FileSystem, scope: Scope) -> str | None:
+    """Return podman's generator for *scope* on the host of *files*; none where it is missing."""
+    for folder in _GENERATOR_FOLDERS:
+        path = Path(folder) / f"{scope.value}-generators" / f"podman-{scope.value}-generator"
+        if files.kind(path) is not None:
+            return str(path)
+    return None
+
+
+def generate(processes: Processes, generator: str, folder: Path, scope: Scope) -> tuple[Completed, Mapping[str, str]]:
+    """Run *generator* on the quadlets in *folder*; return how it ended, and the text of every unit that it makes."""
+    argv = [generator, "-dryrun", *(("-user",) if scope is Scope.USER else ())]
+    done = processes.run(*argv, environment={"QUADLET_UNIT_DIRS": str(folder)})
+    parts = _HEADING.split(done.stdout)
+    return done, dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
 def _generated(host: Host, folder: Path, expected: Sequence[str], artifacts: Sequence[Artifact]) -> Mapping[str, str]:
     """Run podman's generator on *folder*; return the text of every unit that it makes."""
-    generator = _generator(host)
-    argv = [generator, "-dryrun", *(("-user",) if host.layout.scope is Scope.USER else ())]
-    done = host.processes.run(*argv, environment={"QUADLET_UNIT_DIRS": str(folder)})
-    parts = _HEADING.split(done.stdout)
-    made = dict(zip(parts[1::2], parts[2::2], strict=True))
+    scope = host.layout.scope
+    generator = find_generator(host.files, scope)
+    if generator is None:
+        raise HostError(
+            f"podman's generator for systemd (podman-{scope.value}-generator) is missing",
+            hint="install the whole podman package of the distribution",
+        )
+    done, made = generate(host.processes, generator, folder, scope)
     faults = [line for line in done.stderr.splitlines() if line.strip() and "Loading source unit file" not in line]
     missing = sorted(set(expected) - made.keys())
     if done.returncode != 0 or faults or missing:
         said = [_plain(line, folder) for line in faults] or [f"it makes no {', '.join(missing)}"]
         raise refusal("podman's generator", "MG4041", said, artifacts, made)
     return made
-
-
-def _generator(host: Host) -> str:
-    scope = host.layout.scope.value
-    for folder in _GENERATOR_FOLDERS:
-        path = Path(folder) / f"{scope}-generators" / f"podman-{scope}-generator"
-        if host.files.kind(path) is not None:
-            return str(path)
-    raise HostError(
-        f"podman's generator for systemd (podman-{scope}-generator) is missing",
-        hint="install the whole podman package of the distribution",
-    )
 
 
 def _verify(

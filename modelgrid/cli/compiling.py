@@ -1,4 +1,4 @@
-"""``check``, ``compile``, ``schema`` and ``explain``: from the file to its output, without touching a host."""
+"""``check``, ``compile`` and ``schema``: from the file to its output, without touching a host."""
 
 from __future__ import annotations
 
@@ -119,15 +119,4 @@ def run_schema(options: argparse.Namespace) -> int:
     from modelgrid.resources import read_text  # noqa: PLC0415  imports of one command only
 
     result(read_text(f"schemas/{options.name}.schema.json"))
-    return 0
-
-
-def run_explain(options: argparse.Namespace) -> int:
-    """Print what a code means, its cause and its fix."""
-    from modelgrid.codes import CODES  # noqa: PLC0415  imports of one command only
-
-    code = CODES.get(options.code.upper())
-    if code is None:
-        raise UsageError(f"there is no code {options.code}", hint=f"the codes go from {min(CODES)} to {max(CODES)}")
-    result(f"{options.code.upper()}: {code.title}\n\n{code.cause}\n\n{code.fix}")
     return 0

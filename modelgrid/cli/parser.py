@@ -148,8 +148,17 @@ def _compiling(commands: Any) -> None:
         "name", nargs="?", choices=("modelgrid", "manifest"), default="modelgrid", help="which (modelgrid)"
     )
 
-    explain = _add(commands, "explain", "compiling:run_explain", "say what an error code means and how to mend it")
-    explain.add_argument("code", metavar="CODE", help="for example MG2001")
+    explain = _add(
+        commands,
+        "explain",
+        "explain:run_explain",
+        "say what an error code means, or where each line of a unit comes from",
+    )
+    explain.add_argument("subject", metavar="CODE|UNIT", help="for example MG2001, or a unit, or the name of a model")
+    _file(explain)
+    _facts(explain)
+    _user(explain)
+    _json(explain)
 
 
 def _applying(commands: Any) -> None:

@@ -259,6 +259,32 @@ def test_show_prints_every_default(good: Path, capsys: pytest.CaptureFixture[str
     assert (shown["gateway"]["max_body"], shown["models"]["chat"]["start_timeout"]) == ("64MiB", "10m")
 
 
+@pytest.mark.parametrize("subject", ["chat", "modelgrid-model-chat.service", "modelgrid-model-chat", "talk"])
+def test_explain_shows_the_lines_of_a_unit(subject: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good.write_text(GOOD + "    aliases: [talk]\n", encoding="utf-8")
+    assert main(["explain", subject, str(good), "--facts", FACTS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"quadlets/modelgrid-model-chat.container  from {good}:3:3 at $.models.chat"
+    assert "[Container]" in lines
+    dropped = lines.index("DropCapability=all")
+    assert re.match(r" +podman: --cap-drop[= ]all", lines[dropped + 1])
+
+
+def test_explain_of_a_unit_writes_json(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "gatewey", str(good), "--facts", FACTS, "--json"]) == 2
+    assert "did you mean gateway" in capsys.readouterr().err
+    assert main(["explain", "gateway", str(good), "--facts", FACTS, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["file"] == "units/modelgrid-gateway.service"
+    assert {"line", "key", "value", "origins", "podman"} == set(shown["lines"][0])
+
+
+def test_explain_of_a_code_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "mg4007", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["code"], shown["severity"]) == ("MG4007", "warning")
+
+
 def test_explain_says_cause_and_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "mg4001"]) == 0
     assert capsys.readouterr().out.startswith("MG4001: ")
