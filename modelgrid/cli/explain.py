@@ -98,8 +98,9 @@ def _find(subject: str, artifacts: Sequence[Artifact], deployment: Deployment) -
         for name in (stem.removeprefix("modelgrid-"), stem, PurePosixPath(item.path).name, unit):
             names[name] = item
     # a client's names count first: a model may be called as a unit is
-    names |= {name: units[model.unit] for model in deployment.models for name in model.aliases if model.unit in units}
-    names |= {model.name: units[model.unit] for model in deployment.models if model.unit in units}
+    servers = {name: server.unit for server in reversed(deployment.servers) for name in (server.name, *server.models)}
+    names |= {alias: units[servers[route.name]] for route in deployment.routes for alias in route.aliases}
+    names |= {name: units[unit] for name, unit in servers.items()}
     if subject in names:
         return names[subject]
     from difflib import get_close_matches  # noqa: PLC0415  only for a name that is wrong

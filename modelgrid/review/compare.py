@@ -164,11 +164,12 @@ def _claims(old: Iterable[Unit], new: Iterable[Unit]) -> tuple[ClaimChange, ...]
 
 
 def _claimed(units: Iterable[Unit]) -> Mapping[tuple[str, str], int]:
-    found = {}
+    found: dict[tuple[str, str], int] = {}
     for unit in units:
         for claim in unit.values.get(_CLAIM, ()):
             gpu, _, memory = claim.partition(" ")
-            found[unit.model, gpu] = int(memory) if memory.isdecimal() else 0
+            # replicas of a model may share a GPU
+            found[unit.model, gpu] = found.get((unit.model, gpu), 0) + (int(memory) if memory.isdecimal() else 0)
     return found
 
 
