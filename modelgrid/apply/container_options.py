@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.emit.downgrade import option_words
 from modelgrid.emit.podman_keys import PODMAN
+from modelgrid.emit.podman_options import option_words
 from modelgrid.emit.words import split_words
 
 if TYPE_CHECKING:

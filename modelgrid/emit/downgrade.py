@@ -10,25 +10,26 @@ podman before 5.3 can be told, and that systemd's pauses between restarts grow, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelgrid.emit import podman_keys
 from modelgrid.emit.artifact import UNITS, Artifact
-from modelgrid.emit.keys import podman_since, refusal
+from modelgrid.emit.keys import podman_since
 from modelgrid.emit.names import unit_name
-from modelgrid.emit.podman_keys import PODMAN, PodmanKey, Reader
+from modelgrid.emit.podman_keys import PODMAN
+from modelgrid.emit.podman_options import TRUE, option_words
+from modelgrid.emit.pull_service import OldTarget, pull_service
 from modelgrid.emit.quoting import quoted_word
-from modelgrid.emit.unitedit import EditableUnit, Entry, Section, read_unit, rehash, write_unit
+from modelgrid.emit.unitedit import Entry, read_unit, rehash, write_unit
 from modelgrid.emit.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelgrid.emit.quoting import UnitText
-
-_TRUE = frozenset({"1", "yes", "true", "on"})
+    from modelgrid.emit.unitedit import EditableUnit
 
 #: podman-run(1), --sdnotify=healthy: libpod/define/sdnotify.go has it from 4.7 on, quadlet from 5.0.
 _SDNOTIFY_HEALTHY = (4, 7)
@@ -48,18 +49,6 @@ _BACK_OFF = 254
 _BACK_OFF_KEYS = frozenset({"RestartSteps", "RestartMaxDelaySec"})
 
 _ONLINE = "network-online.target"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Target:
-    artifact: Artifact
-    podman: tuple[int, int]
-    user: bool
-
-    def refuse(self, section: str, key: str, since: tuple[int, ...], *, value: str = "") -> Exception:
-        found = ".".join(map(str, self.podman))
-        first = f"podman {'.'.join(map(str, since))}"
-        return refusal(self.artifact, (section, key), f"{key}={value}", since=first, found=found)
 
 
 def needs_host_gate(podman: tuple[int, ...]) -> bool:
@@ -97,14 +86,14 @@ def downgrade(
         changed = changed.with_section("Service", kept)
     suffix = PurePosixPath(path).suffix
     if suffix in podman_keys.KINDS and podman_keys.has_quadlet(podman) and podman:
-        target = _Target(artifact=artifact, podman=(podman[0], podman[1]), user=user)
+        target = OldTarget(artifact=artifact, podman=(podman[0], podman[1]), user=user)
         if suffix == ".container":
             changed = _container(changed, target, gate, images or {})
         elif suffix == ".network":
             changed = _network(changed, target)
         changed = _dependencies(changed, target, suffix)
         if target.podman < podman_keys.KINDS[suffix]:
-            path, changed = f"{UNITS}/{unit_name(path)}", _pull_service(changed, target)
+            path, changed = f"{UNITS}/{unit_name(path)}", pull_service(changed, target)
         else:
             changed = _options(changed, target)
     if changed == unit:
@@ -112,7 +101,7 @@ def downgrade(
     return replace(artifact, path=path, content=write_unit(rehash(changed)))
 
 
-def _options(unit: EditableUnit, target: _Target) -> EditableUnit:
+def _options(unit: EditableUnit, target: OldTarget) -> EditableUnit:
     """Write each key that the target's quadlet lacks as the option that it stands for."""
     for section, keys in PODMAN.items():
         arguments = keys.get("PodmanArgs")
@@ -133,25 +122,6 @@ def _options(unit: EditableUnit, target: _Target) -> EditableUnit:
     return unit
 
 
-def option_words(key: PodmanKey, value: str) -> list[str]:
-    """Return the arguments of podman that *value*, as it stands in a quadlet, becomes: ``--memory=1g``.
-
-    Specifiers and variables stay as they are written, for systemd to expand.
-    """
-    match key.reader:
-        case Reader.BOOLEAN:
-            return [f"{key.option}={'true' if value.lower() in _TRUE else 'false'}"]
-        case Reader.FLAG:
-            return [f"{key.option}={key.prefix}"] if value.lower() in _TRUE else []
-        case Reader.STRV:
-            values = split_words(value, escapes=False)
-        case Reader.ARGS | Reader.KEYVAL | Reader.LAST_ARGS:
-            values = split_words(value, escapes=True)
-        case Reader.LOOKUP | Reader.ALL | Reader.NUMBER:
-            values = [value]
-    return [f"{key.option}={key.prefix}{text}" for text in values]
-
-
 def _arguments(entry: Entry, words: list[str]) -> list[Entry]:
     return [_argument(replace(entry, lead=() if number else entry.lead), word) for number, word in enumerate(words)]
 
@@ -160,7 +130,7 @@ def _argument(entry: Entry, word: str) -> Entry:
     return Entry("PodmanArgs", quoted_word(word, {}), entry.lead, entry.origins)
 
 
-def _container(unit: EditableUnit, target: _Target, gate: UnitText | None, images: Mapping[str, str]) -> EditableUnit:
+def _container(unit: EditableUnit, target: OldTarget, gate: UnitText | None, images: Mapping[str, str]) -> EditableUnit:
     unit = _notify(unit, target, gate)
     unit = _image(unit, target, images)
     unit = _user(unit, target)
@@ -168,7 +138,7 @@ def _container(unit: EditableUnit, target: _Target, gate: UnitText | None, image
     written: list[Entry] = []
     entries = unit.section("Container")
     limits = sum(entry.key == "Ulimit" for entry in entries)
-    read_only = (unit.value("Container", "ReadOnly") or "").lower() in _TRUE
+    read_only = (unit.value("Container", "ReadOnly") or "").lower() in TRUE
     says_itself = unit.value("Container", "ReadOnlyTmpfs") is not None
     keeps_tmpfs = not read_only or says_itself or target.podman >= _KEEPS_TMPFS
     for entry in entries:
@@ -186,7 +156,7 @@ def _container(unit: EditableUnit, target: _Target, gate: UnitText | None, image
     return unit.with_section("Container", written)
 
 
-def _refuse_relative_mount(entry: Entry, target: _Target) -> None:
+def _refuse_relative_mount(entry: Entry, target: OldTarget) -> None:
     """Quadlet finds the volumes of other quadlets, and paths beside the quadlet; podman does not."""
     for word in split_words(entry.value, escapes=True):
         for field in word.split(","):
@@ -195,7 +165,7 @@ def _refuse_relative_mount(entry: Entry, target: _Target) -> None:
                 raise target.refuse("Container", "Mount", PODMAN["Container"]["Mount"].since)
 
 
-def _notify(unit: EditableUnit, target: _Target, gate: UnitText | None) -> EditableUnit:
+def _notify(unit: EditableUnit, target: OldTarget, gate: UnitText | None) -> EditableUnit:
     """Keep the promise of ``Notify=healthy``: by podman's option where it has it, by a probe from the host else."""
     since = podman_since("Container", "Notify", "healthy")
     if unit.value("Container", "Notify") != "healthy" or target.podman >= since:
@@ -212,7 +182,7 @@ def _notify(unit: EditableUnit, target: _Target, gate: UnitText | None) -> Edita
     return unit.adding("Service", [Entry("ExecStartPost", gate, origins=gate.origins)], first=True)
 
 
-def _image(unit: EditableUnit, target: _Target, images: Mapping[str, str]) -> EditableUnit:
+def _image(unit: EditableUnit, target: OldTarget, images: Mapping[str, str]) -> EditableUnit:
     """Name the image itself, and the service that pulls it, where there are no ``.image`` files."""
     file = unit.value("Container", "Image") or ""
     since = podman_keys.KINDS[".image"]
@@ -228,7 +198,7 @@ def _image(unit: EditableUnit, target: _Target, images: Mapping[str, str]) -> Ed
     return unit.adding("Unit", [Entry("Requires", service), Entry("After", service)])
 
 
-def _user(unit: EditableUnit, target: _Target) -> EditableUnit:
+def _user(unit: EditableUnit, target: OldTarget) -> EditableUnit:
     user, group = unit.value("Container", "User"), unit.value("Container", "Group")
     if target.podman >= _NAMED_USERS or not user:
         return unit
@@ -239,7 +209,7 @@ def _user(unit: EditableUnit, target: _Target) -> EditableUnit:
     return unit.with_section("Container", (*kept, _argument(Entry("User", user, origins=origins), word)))
 
 
-def _reload(unit: EditableUnit, target: _Target) -> EditableUnit:
+def _reload(unit: EditableUnit, target: OldTarget) -> EditableUnit:
     """Write ``ReloadCmd=`` and ``ReloadSignal=`` as the ``ExecReload=`` that quadlet makes of them."""
     if target.podman >= PODMAN["Container"]["ReloadCmd"].since:
         return unit
@@ -256,15 +226,15 @@ def _reload(unit: EditableUnit, target: _Target) -> EditableUnit:
     return unit.adding("Service", [Entry("ExecReload", line, origins=reloads[-1].origins)])
 
 
-def _network(unit: EditableUnit, target: _Target) -> EditableUnit:
+def _network(unit: EditableUnit, target: OldTarget) -> EditableUnit:
     """Let podman name the network after its file: quadlets name that file, and so find it under either name."""
     if target.podman >= PODMAN["Network"]["NetworkName"].since:
         return unit
     return unit.with_section("Network", (entry for entry in unit.section("Network") if entry.key != "NetworkName"))
 
 
-def _dependencies(unit: EditableUnit, target: _Target, suffix: str) -> EditableUnit:
-    waits = (unit.value("Quadlet", "DefaultDependencies") or "true").lower() in _TRUE
+def _dependencies(unit: EditableUnit, target: OldTarget, suffix: str) -> EditableUnit:
+    waits = (unit.value("Quadlet", "DefaultDependencies") or "true").lower() in TRUE
     if target.podman < PODMAN["Quadlet"]["DefaultDependencies"].since:
         kept = (entry for entry in unit.section("Quadlet") if entry.key != "DefaultDependencies")
         unit = unit.with_section("Quadlet", kept)
@@ -272,32 +242,3 @@ def _dependencies(unit: EditableUnit, target: _Target, suffix: str) -> EditableU
     if waits and suffix != ".network" and target.podman < _WAITS_FOR_NETWORK and not target.user:
         unit = unit.adding("Unit", [Entry("Wants", _ONLINE), Entry("After", _ONLINE)])
     return unit
-
-
-def _pull_service(unit: EditableUnit, target: _Target) -> EditableUnit:
-    """Return the service that quadlet would make of the ``.image`` *unit*."""
-    image = unit.value("Image", "Image") or ""
-    options: list[str] = []
-    origins: tuple[str, ...] = ()
-    for entry in unit.section("Image"):
-        origins += entry.origins
-        key = PODMAN["Image"].get(entry.key)
-        if entry.key == "PodmanArgs":
-            options += split_words(entry.value, escapes=True)
-        elif entry.key != "Image" and (key is None or not key.option or key.reader is Reader.ALL):
-            raise target.refuse("Image", entry.key, podman_keys.KINDS[".image"])
-        elif key is not None and key.option:
-            if target.podman < key.option_since:
-                raise target.refuse("Image", entry.key, key.option_since)
-            options += option_words(key, entry.value)
-    words = ["image", "pull", *options, image]
-    line = " ".join(["/usr/bin/podman", *(quoted_word(word, {}) for word in words)])
-    service = [
-        Entry("Type", "oneshot"),
-        Entry("RemainAfterExit", "yes"),
-        Entry("SyslogIdentifier", "%N"),
-        Entry("ExecStart", line, origins=origins),
-    ]
-    unit = unit.with_section("Image", ()).with_section("X-ModelGrid", ())
-    unit = unit.adding("Unit", [Entry("RequiresMountsFor", "%t/containers")]).adding("Service", service)
-    return replace(unit, sections=(*unit.sections, Section("X-ModelGrid", (Entry("Image", image),), lead=("",))))

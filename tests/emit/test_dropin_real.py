@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.downgrade import downgrade
-from modelgrid.emit.dropin import quadlet_lines, systemd_lines
+from modelgrid.emit.dropin import Setting, quadlet_lines, systemd_lines
 from modelgrid.emit.podman_keys import PODMAN
 from modelgrid.emit.systemd_keys import SYSTEMD, Form
 from tests.emit import reader
@@ -99,7 +99,7 @@ def test_systemd_knows_the_keys_of_its_version_and_no_later_one(suite: str, tmp_
 
 
 def test_systemd_reads_what_is_set_by_hand(suite: str, tmp_path: Path) -> None:
-    keys = {
+    keys: dict[str, Setting] = {
         "After": ["b.service", "-.mount"],
         "AmbientCapabilities": ["CAP_IPC_LOCK CAP_SYS_NICE"],
         "BindReadOnlyPaths": ["/srv/100% %n:/x"],

@@ -137,6 +137,18 @@ def test_locked_up_engine_becomes_healthy_and_answers(machine: Machine, engine: 
     assert json.loads(answer)["choices"][0]["message"]["content"]
 
 
+def test_a_health_gate_among_the_arguments_decides_as_the_key_does(machine: Machine, engine: str) -> None:
+    text = ENGINE.replace("Notify=healthy", "PodmanArgs=--sdnotify=healthy")
+    machine.write("/etc/containers/systemd/harness/harness.container", text)
+    machine.run(["systemctl", "daemon-reload"])
+    machine.run(["systemctl", "start", engine])
+    state = machine.run(
+        ["podman", "inspect", "harness", "--format", "{{.Config.SdNotifyMode}} {{.State.Health.Status}}"]
+    )
+
+    assert state.stdout.split() == ["healthy", "healthy"]
+
+
 def test_engine_on_an_internal_network_has_no_rights_and_no_way_out(machine: Machine, engine: str) -> None:
     machine.run(["systemctl", "start", engine])
     status = machine.run(["podman", "exec", "harness", "cat", "/proc/1/status"]).stdout
