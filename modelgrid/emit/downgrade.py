@@ -50,6 +50,9 @@ _BACK_OFF_KEYS = frozenset({"RestartSteps", "RestartMaxDelaySec"})
 
 _ONLINE = "network-online.target"
 
+#: From it on nothing is written in another way.
+_NEW = max(key.since for name in ("Container", "Image", "Network", "Quadlet") for key in PODMAN[name].values())
+
 
 def needs_host_gate(podman: tuple[int, ...]) -> bool:
     """Whether a podman of that version cannot hold a unit back until its server is healthy, so that a probe has to."""
@@ -79,13 +82,17 @@ def downgrade(
     Raises:
         ConfigError: a key has no equal on the target, or needs *gate* or *images* and they lack it.
     """
-    unit = read_unit(artifact)
-    path, changed = artifact.path, unit
-    if systemd and systemd < _BACK_OFF:
+    path = artifact.path
+    suffix = PurePosixPath(path).suffix
+    grows = not systemd or systemd >= _BACK_OFF
+    is_new = suffix not in podman_keys.KINDS or not podman_keys.has_quadlet(podman) or not podman or podman[:2] >= _NEW
+    if grows and is_new:
+        return artifact
+    unit = changed = read_unit(artifact)
+    if not grows:
         kept = (entry for entry in changed.section("Service") if entry.key not in _BACK_OFF_KEYS)
         changed = changed.with_section("Service", kept)
-    suffix = PurePosixPath(path).suffix
-    if suffix in podman_keys.KINDS and podman_keys.has_quadlet(podman) and podman:
+    if not is_new:
         target = OldTarget(artifact=artifact, podman=(podman[0], podman[1]), user=user)
         if suffix == ".container":
             changed = _container(changed, target, gate, images or {})
@@ -106,6 +113,8 @@ def _options(unit: EditableUnit, target: OldTarget) -> EditableUnit:
     for section, keys in PODMAN.items():
         arguments = keys.get("PodmanArgs")
         entries = unit.section(section)
+        if all(e.key not in keys or target.podman >= podman_since(section, e.key, e.value) for e in entries):
+            continue
         last = {entry.key: index for index, entry in enumerate(entries)}
         written: list[Entry] = []
         for index, entry in enumerate(entries):

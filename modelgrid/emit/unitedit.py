@@ -77,7 +77,7 @@ def read_unit(artifact: Artifact) -> EditableUnit:
     origins: dict[int, tuple[str, ...]] = {}
     for number, origin in artifact.origins:
         origins[number] = (*origins.get(number, ()), origin)
-    sections: list[Section] = []
+    found: list[tuple[str, tuple[str, ...], list[Entry]]] = []
     lead: list[str] = []
     for number, line in enumerate(artifact.content.removesuffix("\n").split("\n"), start=1):
         key, equals, value = line.partition("=")
@@ -85,13 +85,13 @@ def read_unit(artifact: Artifact) -> EditableUnit:
             lead.append(line)
             continue
         if line.startswith("[") and line.endswith("]"):
-            sections.append(Section(line[1:-1], lead=tuple(lead)))
-        elif equals and sections and not line.endswith("\\"):
-            entry = Entry(key, value, tuple(lead), origins.get(number, ()))
-            sections[-1] = replace(sections[-1], entries=(*sections[-1].entries, entry))
+            found.append((line[1:-1], tuple(lead), []))
+        elif equals and found and not line.endswith("\\"):
+            found[-1][2].append(Entry(key, value, tuple(lead), origins.get(number, ())))
         else:
             raise UnitSyntaxError(number, line)
         lead = []
+    sections = (Section(name, tuple(entries), above) for name, above, entries in found)
     return EditableUnit(tuple(sections), tail=tuple(lead))
 
 
