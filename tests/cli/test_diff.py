@@ -171,3 +171,44 @@ def test_outside_of_a_repository_it_is_said(
     file.write_text(GRID.replace("../hosts/one.yaml", "facts.yaml"), encoding="utf-8")
     code, _, err = diff(file, capsys)
     assert (code, "is in no git repository" in err) == (1, True)
+
+
+def test_the_base_has_its_own_lock(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", str(grid), "-o", "out"]) == 0
+    (image,) = Path("out/quadlets").glob("*.image")
+    reference = next(
+        line.partition("=")[2] for line in image.read_text(encoding="utf-8").splitlines() if line.startswith("Image=")
+    )
+    lock = grid.with_suffix(".lock")
+
+    def write(digest: str) -> None:
+        pinned = f"sha256:{digest * 64}"
+        entry = {"digest": pinned, "architectures": {"amd64": {"digest": pinned, "size": 7}}}
+        lock.write_text(json.dumps({"lock_version": 1, "images": {reference: entry}}), encoding="utf-8")
+
+    write("a")
+    git(Path(), "add", str(lock))
+    git(Path(), "commit", "--quiet", "--message", "lock")
+    assert diff(grid, capsys)[0] == 0
+    write("b")
+    code, out, _ = diff(grid, capsys)
+
+    assert code == 2
+    assert f"+ {reference}@sha256:{'b' * 64}" in out
+    assert f"- {reference}@sha256:{'a' * 64}" in out
+
+
+def test_the_base_has_its_own_greenlist(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    greenlist = grid.with_name("allowed.json")
+    entries = {"version": "1.0", "models": [{"name": "chat", "container": "llamacpp", "minVram": 0}]}
+    greenlist.write_text(json.dumps(entries), encoding="utf-8")
+    grid.write_text(GRID + "greenlist: {source: allowed.json}\n", encoding="utf-8")
+    git(Path(), "add", ".")
+    git(Path(), "commit", "--quiet", "--message", "greenlist")
+    greenlist.write_text(json.dumps({**entries, "models": []}), encoding="utf-8")
+
+    code, out, err = diff(grid, capsys)
+    assert (code, out) == (1, "")
+    assert "allowed.json" in err
+    grid.write_text(GRID, encoding="utf-8")
+    assert diff(grid, capsys)[0] == 0
