@@ -9,7 +9,7 @@ from modelgrid.emit.podman_options import option_words
 from modelgrid.emit.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from modelgrid.emit.unitfile import Key
 
@@ -31,8 +31,23 @@ def container_options(values: Mapping[Key, tuple[str, ...]]) -> Mapping[str, Seq
 
     Specifiers and variables are as they are written. A line that its reader would drop is left out.
     """
+    return _by_name(_groups(values))
+
+
+def run_options(command: str) -> Mapping[str, Sequence[str]] | None:
+    """Return the same of an ``ExecStart=`` that runs a container itself; none where it runs something else."""
+    try:
+        program, verb, *words = split_words(command, escapes=True)
+    except ValueError:
+        return None
+    if verb != "run" or program.rpartition("/")[2] not in {"podman", "docker"}:
+        return None
+    return _by_name([words])
+
+
+def _by_name(groups: Iterable[list[str]]) -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = {}
-    for words in _groups(values):
+    for words in groups:
         for name, value in _pairs(words):
             found.setdefault(_SHORT.get(name, name), []).append(value)
     return found
@@ -57,6 +72,9 @@ def _groups(values: Mapping[Key, tuple[str, ...]]) -> Iterator[list[str]]:
 def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
     rest = iter(words)
     for word in rest:
+        if not word.startswith("-"):
+            # the image, behind which nothing is podman's
+            return
         name, equals, value = word.partition("=")
         if equals:
             yield name, value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.container_options import container_options
+from modelgrid.apply.container_options import container_options, run_options
 from modelgrid.apply.units import Role
-from modelgrid.emit.names import NETWORK
+from modelgrid.emit.names import NETWORK, NETWORK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ _SANDBOX = (
     *("RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "DynamicUser", "MemoryDenyWriteExecute"),
 )
 _CALLS = "@system-service"
+_REMOVES = re.compile(r"-/usr/bin/(podman|docker) rm --force [\w .-]+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,11 @@ class Relaxation:
 
 def relaxations_of(unit: Unit) -> tuple[Relaxation, ...]:
     """Return what is looser in *unit* than the defaults of ModelGrid."""
+    run = run_options(unit.value("Service", "ExecStart")) if unit.plain else None
     if unit.artifact.path.endswith(".container"):
-        texts = _container(unit)
+        texts = _container(unit, container_options(unit.values))
+    elif run is not None:
+        texts = _container(unit, run)
     elif unit.role in {Role.SERVICE, Role.GATEWAY} and unit.plain:
         texts = _service(unit)
     else:
@@ -66,10 +71,9 @@ def relaxations_of(unit: Unit) -> tuple[Relaxation, ...]:
     return tuple(Relaxation(unit=unit.name, model=unit.model, text=text) for text in texts)
 
 
-def _container(unit: Unit) -> Iterator[str]:
-    options = container_options(unit.values)
+def _container(unit: Unit, options: Mapping[str, Sequence[str]]) -> Iterator[str]:
     networks = [value.partition(":")[0] for value in options.get("--network", ())]
-    if networks != [NETWORK] or options.get("--publish"):
+    if networks not in ([NETWORK], [NETWORK_NAME]) or options.get("--publish"):
         yield f"has egress: it is on {', '.join(networks) or 'the default network of podman'}"
     if not _last(options, "--read-only"):
         yield "may write to its root file system"
@@ -125,7 +129,9 @@ def _writable_mounts(options: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _commands(unit: Unit) -> Iterator[str]:
     for command in unit.values.get(("Service", "ExecStartPre"), ()):
-        yield f"runs a command on the host before it starts: {command}"
+        # ours removes what a container of before has left
+        if not _REMOVES.match(command):
+            yield f"runs a command on the host before it starts: {command}"
 
 
 def _service(unit: Unit) -> Iterator[str]:

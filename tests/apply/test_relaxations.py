@@ -114,3 +114,41 @@ def test_an_older_podman_changes_nothing_of_what_is_shown(podman: tuple[int, int
     trees = [emit(replace(samples.FULL, podman=version)) for version in [podman, (5, 8)]]
     shown = [[relaxations_of(unit) for unit in units_of(tree).values() if unit.model] for tree in trees]
     assert shown[0] == shown[1]
+
+
+RUN = "/usr/bin/docker run --name x --rm --network modelgrid --ip 10.0.0.2 --cap-drop all"
+RUN += " --security-opt no-new-privileges --read-only --tmpfs /tmp"
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ("", []),
+        ("--volume /srv:/srv:ro", []),
+        ("--volume /srv:/srv", ["may write to /srv of the host"]),
+        ("--cap-add SYS_PTRACE", ["has the capabilities SYS_PTRACE"]),
+        ("--security-opt label=disable", ["is not confined by SELinux"]),
+        ("--publish 127.0.0.1:80:80", ["has egress: it is on modelgrid"]),
+    ],
+)
+def test_a_service_that_runs_a_container_is_looked_at_as_one(option: str, shown: list[str]) -> None:
+    pre = "ExecStartPre=-/usr/bin/docker rm --force x\n"
+    text = f"[Service]\n{pre}ExecStart={RUN} {option} localhost/x:1 --privileged --cap-add ALL\n"
+
+    assert texts(text, path="units/modelgrid-model-a.service") == shown
+
+
+def test_a_plain_service_shows_what_its_quadlet_would() -> None:
+    shown = {
+        unit.model: [item.text for item in relaxations_of(unit)]
+        for unit in units_of(emit(samples.PLAIN_HOST)).values()
+        if unit.model
+    }
+
+    assert shown == {
+        samples.DOCKER.name: [],
+        samples.PLAIN.name: [
+            "has egress: it is on the default network of podman",
+            "may write to its root file system",
+        ],
+    }
