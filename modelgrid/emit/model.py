@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from modelgrid.emit.dropin import quadlet_lines, systemd_lines
 from modelgrid.emit.faults import first_path
-from modelgrid.emit.quoting import UnitText
+from modelgrid.emit.quoting import UnitText, traced
 from modelgrid.emit.render import render
 from modelgrid.emit.systemd_quoting import command, line, note, notes, seconds, token
 from modelgrid.emit.unitfile import config_hash
 from modelgrid.ir import Container, Manager, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from modelgrid.diagnostics import Path
-    from modelgrid.ir import Deployment, ModelServer
+    from modelgrid.ir import Credential, Deployment, ModelServer
 
 #: How much longer than its server's own limit a unit may take to start: for podman, and for the gate to say why.
 _START_MARGIN = 30.0
@@ -38,17 +38,18 @@ def render_model(template: str, model: ModelServer, deployment: Deployment, valu
     Raises:
         Unrepresentable: a value cannot be written.
     """
+    trace = tracer(model)
     common: dict[str, object] = {
         "description": line(f"{_title(model)} on {model.engine}"),
         "conflicts": [token(unit) for unit in model.conflicts],
         "starts_after": [token(unit) for unit in model.starts_after],
         "on_demand": model.on_demand,
-        "credentials": [line(f"{item.name}:{item.source}") for item in model.credentials if not item.encrypted],
-        "encrypted": [line(f"{item.name}:{item.source}") for item in model.credentials if item.encrypted],
+        "credentials": [trace("credentials", _credential, item) for item in model.credentials if not item.encrypted],
+        "encrypted": [trace("credentials", _credential, item) for item in model.credentials if item.encrypted],
         **_limits(model),
         "manager": "",
         **_drop_ins(model, deployment),
-        "start_limit": seconds(model.health.start_timeout + _START_MARGIN),
+        "start_limit": trace("health", seconds, model.health.start_timeout + _START_MARGIN),
         "stop_limit": seconds(stop_seconds(model) + _STOP_MARGIN),
         "back_off": deployment.systemd >= _BACK_OFF,
         "models": notes(model.models),
@@ -72,12 +73,17 @@ def _limits(model: ModelServer) -> dict[str, object]:
     """Return what limits the unit's control group; a container of Docker is in none of ours, and is told its limits."""
     docker = isinstance(model.launch, Container) and model.launch.manager is Manager.DOCKER
     limits = Resources() if docker else model.resources
+    trace = tracer(model)
     return {
-        "memory": token(limits.memory) if limits.memory else "",
+        "memory": trace("resources", token, limits.memory) if limits.memory else "",
         # no specifier: systemd reads a number and a percent sign
-        "cpus": UnitText(f"{limits.cpus * 100:g}%") if limits.cpus else "",
-        "tasks": token(limits.tasks) if limits.tasks else "",
+        "cpus": trace("resources", UnitText, f"{limits.cpus * 100:g}%") if limits.cpus else "",
+        "tasks": trace("resources", token, limits.tasks) if limits.tasks else "",
     }
+
+
+def _credential(item: Credential) -> UnitText:
+    return line(f"{item.name}:{item.source}")
 
 
 def _drop_ins(model: ModelServer, deployment: Deployment) -> dict[str, object]:
@@ -95,6 +101,18 @@ def _drop_ins(model: ModelServer, deployment: Deployment) -> dict[str, object]:
     }
 
 
+def tracer(model: ModelServer) -> Callable[..., UnitText]:
+    """Return a function like :func:`~modelgrid.emit.quoting.traced` that takes a field's name for its origins.
+
+    Of a field that the configuration says nothing of, the origin is the model or server itself.
+    """
+
+    def trace(field: str, encoder: Callable[..., UnitText], /, *args: object) -> UnitText:
+        return traced(model.origins.get(field, ()), encoder, *args)
+
+    return trace
+
+
 def stop_seconds(model: ModelServer) -> int:
     """Return how long the server of *model* has between SIGTERM and SIGKILL, in the whole seconds that podman takes."""
     return math.ceil(model.stop_timeout)
@@ -104,4 +122,5 @@ def health_gate(model: ModelServer, deployment: Deployment) -> UnitText:
     """Return the command that ends when the server of *model* answers: it holds the unit back from being active."""
     url = f"http://{model.endpoint}{model.health.path}"
     limit = f"{model.health.start_timeout:g}"
-    return command(deployment.gateway.python, *MODULE, "modelgrid.health", url, "--timeout", limit)
+    words = (*MODULE, "modelgrid.health", url, "--timeout", limit)
+    return tracer(model)("health", command, deployment.gateway.python, *words)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelgrid.emit import names
 from modelgrid.emit.artifact import UNITS, Artifact
 from modelgrid.emit.model import health_gate, render_model, stop_seconds
-from modelgrid.emit.quoting import Specifier, Unrepresentable
+from modelgrid.emit.quoting import Specifier, Unrepresentable, traced
 from modelgrid.emit.render import render
 from modelgrid.emit.systemd_quoting import command, line, token, word
 from modelgrid.ir import Isolated, Manager
@@ -44,6 +44,8 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     argv += [*_options(model, launch), *_confinement(model, launch)]
     if podman and deployment.podman >= _KILLS_UNHEALTHY:
         argv += _health(model, launch)
+    # one line has it all
+    everything = tuple(dict.fromkeys(path for paths in model.origins.values() for path in paths))
     after_start = [health_gate(model, deployment)]
     after_start += [command(program, "exec", name, *words) for words in launch.after_start]
     values: dict[str, object] = {
@@ -53,7 +55,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
         "network_unit": token(network_service(launch.manager)) if model.isolated else "",
         "mounts": [word(mount.source) for mount in launch.mounts],
         "fetches": launch.fetches,
-        "command": command(program, *argv, launch.image, *launch.arguments),
+        "command": traced(everything, command, program, *argv, launch.image, *launch.arguments),
         "remove": command(program, "rm", "--force", *(["--ignore", "--time", "0"] if podman else []), name),
         "stop": command(program, "stop", "--time", str(stop_seconds(model)), name),
         "after_start": after_start,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import QUADLETS, Artifact
-from modelgrid.emit.model import health_gate, render_model, stop_seconds
+from modelgrid.emit.model import health_gate, render_model, stop_seconds, tracer
 from modelgrid.emit.quoting import (
     Specifier,
     UnitText,
@@ -26,7 +26,7 @@ from modelgrid.emit.systemd_quoting import command, line, seconds, token, word
 from modelgrid.ir import Isolated, Published
 
 if TYPE_CHECKING:
-    from modelgrid.ir import Container, Credential, Deployment, ModelServer, Mount, Network, Volume
+    from modelgrid.ir import Container, Credential, Deployment, ModelServer, Mount, Network, PodmanSecret, Volume
 
 PODMAN = "/usr/bin/podman"
 
@@ -47,30 +47,37 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     Raises:
         Unrepresentable: a value cannot be written.
     """
-    name = names.container_name(model)
+    name, trace = names.container_name(model), tracer(model)
     odd = [mount for mount in launch.mounts if not _is_plain(mount)]
     plain = [mount for mount in launch.mounts if _is_plain(mount)]
-    credentials = [_credential_mount(item) for item in model.credentials]
     values: dict[str, object] = {
         "gpu_ready": token(names.GPU_READY) if names.cdi_names(launch) else "",
-        "required_mounts": [word(mount.source) for mount in odd],
+        "required_mounts": [trace("mounts", word, mount.source) for mount in odd],
         "container_name": lookup(name),
-        "image": lookup(names.image_file(launch.image)) if launch.pull else _image(launch.image),
-        "entrypoint": lookup(launch.entrypoint) if launch.entrypoint else "",
-        "arguments": lookup_args(launch.arguments) if launch.arguments else "",
-        "environment": [lookup_keyval(key, value) for key, value in model.environment],
-        "volumes": [*map(_mount, plain), *credentials, *map(_volume, launch.volumes)],
-        "mounts": [lookup_args(("--mount", names.mount_option(mount))) for mount in odd],
-        "devices": [lookup_strv(device) for device in launch.devices],
-        "groups": [lookup_all(group) for group in launch.groups],
-        "secrets": [lookup_args((names.secret_option(secret),)) for secret in launch.podman_secrets],
-        "selinux_type": lookup(launch.selinux.type) if launch.selinux.type and not launch.selinux.disable else "",
+        "image": trace("image", lookup, names.image_file(launch.image))
+        if launch.pull
+        else trace("image", _image, launch.image),
+        "entrypoint": trace("entrypoint", lookup, launch.entrypoint) if launch.entrypoint else "",
+        "arguments": trace("arguments", lookup_args, launch.arguments) if launch.arguments else "",
+        "environment": [trace("environment", lookup_keyval, key, value) for key, value in model.environment],
+        "volumes": [
+            *(trace("mounts", _mount, mount) for mount in plain),
+            *(trace("credentials", _credential_mount, item) for item in model.credentials),
+            *(trace("volumes", _volume, volume) for volume in launch.volumes),
+        ],
+        "mounts": [trace("mounts", _odd_mount, mount) for mount in odd],
+        "devices": [trace("devices", lookup_strv, device) for device in launch.devices],
+        "groups": [trace("devices", lookup_all, group) for group in launch.groups],
+        "secrets": [trace("podman_secrets", _secret, secret) for secret in launch.podman_secrets],
+        "selinux_type": trace("selinux", lookup, launch.selinux.type)
+        if launch.selinux.type and not launch.selinux.disable
+        else "",
         "selinux_disable": launch.selinux.disable,
-        "shm_size": lookup(f"{launch.shm_size}b") if launch.shm_size else "",
+        "shm_size": trace("shm_size", lookup, f"{launch.shm_size}b") if launch.shm_size else "",
         "writable": launch.writable,
         "fetches": launch.fetches,
-        **_attachment(launch),
-        "health_command": lookup(launch.health_command) if launch.health_command else "",
+        **_attachment(model, launch),
+        "health_command": trace("health_command", lookup, launch.health_command) if launch.health_command else "",
         "interval": seconds(model.health.interval),
         "startup_interval": seconds(min(model.health.interval, _STARTUP_INTERVAL)),
         "stop_timeout": lookup(str(stop_seconds(model))),
@@ -106,7 +113,7 @@ def network(parameters: Network) -> Artifact:
     return Artifact(path=f"{QUADLETS}/{names.NETWORK}", content=render("quadlet/modelgrid.network.j2", values))
 
 
-def _attachment(launch: Container) -> dict[str, object]:
+def _attachment(model: ModelServer, launch: Container) -> dict[str, object]:
     match launch.attachment:
         case Isolated(address=address):
             hardware = lookup_args(["--mac-address", names.hardware_address(address)])
@@ -117,7 +124,7 @@ def _attachment(launch: Container) -> dict[str, object]:
                 "publish": "",
             }
         case Published(port=port):
-            publish = lookup_all(f"127.0.0.1:{port}:{launch.port}")
+            publish = tracer(model)("attachment", lookup_all, f"127.0.0.1:{port}:{launch.port}")
             return {"network": "", "address": "", "hardware": "", "publish": publish}
         case other:
             assert_never(other)
@@ -128,7 +135,8 @@ def _after_start(model: ModelServer, launch: Container, deployment: Deployment) 
     if not launch.health_command:
         # podman says that it started the container; its server is ready when the gate says so
         commands.append(health_gate(model, deployment))
-    commands += [command(PODMAN, "exec", names.container_name(model), *argv) for argv in launch.after_start]
+    name, trace = names.container_name(model), tracer(model)
+    commands += [trace("after_start", command, PODMAN, "exec", name, *argv) for argv in launch.after_start]
     return commands
 
 
@@ -159,3 +167,11 @@ def _mount(mount: Mount) -> UnitText:
 def _credential_mount(item: Credential) -> UnitText:
     # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
     return lookup_all((Specifier("%d"), f"/{item.name}:/run/secrets/{item.name}:ro"))
+
+
+def _odd_mount(mount: Mount) -> UnitText:
+    return lookup_args(("--mount", names.mount_option(mount)))
+
+
+def _secret(secret: PodmanSecret) -> UnitText:
+    return lookup_args((names.secret_option(secret),))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import UNITS, Artifact
-from modelgrid.emit.model import MODULE, health_gate, render_model
+from modelgrid.emit.model import MODULE, health_gate, render_model, tracer
 from modelgrid.emit.quoting import Specifier
 from modelgrid.emit.render import render
 from modelgrid.emit.routing import KEYS, MANIFEST
@@ -98,15 +98,20 @@ def process(model: ModelServer, launch: Process, deployment: Deployment) -> Arti
     Raises:
         Unrepresentable: a value cannot be written.
     """
-    after_start = [health_gate(model, deployment), *(command(*argv) for argv in launch.after_start)]
+    trace = tracer(model)
+    after_start = [health_gate(model, deployment)]
+    after_start += [trace("after_start", command, *argv) for argv in launch.after_start]
     variables = [value for _, value in model.environment]
     values: dict[str, object] = {
-        "command": command(*launch.argv),
+        "command": trace("argv", command, *launch.argv),
         "after_start": after_start,
         "environment": [
-            *(environment(name, value) for name, value in model.environment),
+            *(trace("environment", environment, name, value) for name, value in model.environment),
             # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
-            *(environment(item.variable, (Specifier("%d"), f"/{item.name}")) for item in model.credentials),
+            *(
+                trace("credentials", environment, item.variable, (Specifier("%d"), f"/{item.name}"))
+                for item in model.credentials
+            ),
         ],
         "state_directory": token(launch.state_directory) if launch.state_directory else "",
         "system": deployment.scope is Scope.SYSTEM,
