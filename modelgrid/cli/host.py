@@ -25,13 +25,13 @@ def run_facts(options: argparse.Namespace) -> int:
 
 
 def run_gpu_list(options: argparse.Namespace) -> int:
-    """List the GPUs that NVML knows, and whether CDI names them."""
+    """List the GPUs of this host, and whether CDI names them."""
     from modelgrid.host.cdi import device_names  # noqa: PLC0415  imports of one command only
-    from modelgrid.host.probe import nvidia_gpus  # noqa: PLC0415  the same
+    from modelgrid.host.probe import all_gpus  # noqa: PLC0415  the same
 
-    gpus = nvidia_gpus()
+    gpus = all_gpus()
     named = device_names()
-    rows = [(gpu, f"nvidia.com/gpu={gpu.uuid}") for gpu in gpus]
+    rows = [(gpu, gpu.node or f"nvidia.com/gpu={gpu.uuid}") for gpu in gpus]
     if options.json:
         result_json(
             [
@@ -40,6 +40,7 @@ def run_gpu_list(options: argparse.Namespace) -> int:
                     "uuid": gpu.uuid,
                     "name": gpu.name,
                     "memory": gpu.memory,
+                    "node": gpu.node or None,
                     "cdi": name if name in named else None,
                 }
                 for gpu, name in rows
@@ -47,10 +48,10 @@ def run_gpu_list(options: argparse.Namespace) -> int:
         )
         return 0
     if not gpus:
-        note("NVML lists no GPU: there is none, or the NVIDIA driver is not loaded")
+        note("there is no GPU here, or its driver is not loaded")
         return 0
     lines = [
-        (str(gpu.index), gpu.name, format_size(gpu.memory), gpu.uuid, "yes" if name in named else "no")
+        (str(gpu.index), gpu.name, format_size(gpu.memory), gpu.uuid, gpu.node or ("yes" if name in named else "no"))
         for gpu, name in rows
     ]
     result(table(lines, ("INDEX", "NAME", "MEMORY", "UUID", "CDI")))

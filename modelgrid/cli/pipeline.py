@@ -109,6 +109,7 @@ def compile_checked(
             cache=folders.weights,
             state_root=folders.state,
             locate=checked.document.locate,
+            revision=checked.lock.revision if checked.lock is not None else lambda _: "",
             foreign=foreign,
         ),
     )
@@ -216,27 +217,44 @@ def local_folders(scope: Scope) -> Folders:
 
 
 def target_facts(checked: Checked, facts_file: str | None) -> HostFacts | None:
-    """Return the facts that *facts_file* or the configuration's target names; none where neither does.
+    """Return the facts of the target that *facts_file* or the configuration names; none where neither does.
+
+    Versions that the target gives take the place of those in its facts. Without a file of facts it is a host with
+    these versions, podman and no GPU.
 
     Raises:
         ConfigError: the file is missing or no facts file.
     """
-    if facts_file is not None:
-        path = Path(facts_file)
-    elif checked.config.target is not None:
-        if checked.config.target.facts is None:
-            return None
-        path = checked.base / checked.config.target.facts
-    else:
+    target = checked.config.target
+    named = facts_file or (target.facts if target is not None else None)
+    if named is None and target is None:
         return None
+    from modelgrid.host.facts import HostFacts, version_numbers  # noqa: PLC0415  only where there is a target
+
+    if named is None:
+        facts = HostFacts(system="linux", arch="x86_64", python=_TARGET_PYTHON)
+    else:
+        facts = _read_facts(Path(facts_file) if facts_file is not None else checked.base / named)
+    if target is not None and target.podman is not None:
+        facts = replace(facts, podman=version_numbers(target.podman))
+    if target is not None and target.systemd is not None:
+        facts = replace(facts, systemd=target.systemd)
+    return facts
+
+
+#: Where Python is on a target of which only versions are known: the folder that the README installs into.
+_TARGET_PYTHON = "/opt/modelgrid/bin/python"
+
+
+def _read_facts(path: Path) -> HostFacts:
+    from modelgrid.host.facts_file import load_facts  # noqa: PLC0415  only where there is a target
+
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot read the target's facts {path}: {error}", hint="write them on the host with `modelgrid facts`"
         ) from error
-    from modelgrid.host.facts_file import load_facts  # noqa: PLC0415  only where there is a target
-
     return load_facts(text, file=str(path))
 
 
@@ -266,6 +284,14 @@ def print_warnings(report: Report) -> None:
     """Print the warnings of a configuration that has no errors."""
     if report:
         print_report(report, colour=use_colour())
+
+
+def print_gpus(gpus: tuple[GpuUse, ...]) -> None:
+    """Print what each GPU holds."""
+    from modelgrid.compile.gpu_table import gpu_lines  # noqa: PLC0415  only where there are GPUs
+
+    for line in gpu_lines(gpus, limit=20):
+        note(line)
 
 
 def print_report(report: Report, *, colour: bool) -> None:

@@ -293,6 +293,8 @@ class _Compiler:
             routes=built.routes,
             networks=self._networks(built.servers),
             podman=context.facts.podman or (),
+            podman_program=context.facts.program("podman") or "/usr/bin/podman",
+            docker_program=context.facts.program("docker") or "/usr/bin/docker",
             systemd=context.facts.systemd or 0,
         )
 

@@ -172,7 +172,7 @@ def _manager(runtime: Runtime, path: Path, target: Target) -> Manager | None:
                     (*path, "runtime"),
                     "use runtime: podman, or the system's units: leave out --user",
                 )
-            if needed and not facts.docker:
+            if needed and facts.program("docker") is None:
                 hint = "install Docker there, or use runtime: podman"
                 raise ServerError("MG4005", "the host has no Docker", (*path, "runtime"), hint)
             return Manager.DOCKER

@@ -26,7 +26,7 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
     artifacts = [*routing(deployment), systemd.target(deployment)]
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
-        artifacts += map(_network, deployment.networks)
+        artifacts += [_network(network, deployment) for network in deployment.networks]
         gpu_ready = systemd.gpu_ready(deployment)
         if gpu_ready is not None:
             artifacts.append(gpu_ready)
@@ -35,7 +35,7 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
         with faults.of(server.origin):
             artifacts.append(_server(server, deployment))
             if isinstance(server.launch, Container) and server.launch.pull:
-                image = _image(server.launch)
+                image = _image(server.launch, deployment)
                 images[image.path] = image
     artifacts += images.values()
     fitted = for_target(artifacts, deployment, faults)
@@ -55,11 +55,11 @@ def _server(server: ModelServer, deployment: Deployment) -> Artifact:
             assert_never(other)
 
 
-def _image(launch: Container) -> Artifact:
+def _image(launch: Container, deployment: Deployment) -> Artifact:
     if launch.manager is Manager.QUADLET:
-        return quadlet.image(launch.image)
-    return plain.image(launch.manager, launch.image)
+        return quadlet.image(launch.image, podman=deployment.podman_program)
+    return plain.image(launch.manager, launch.image, deployment)
 
 
-def _network(network: Network) -> Artifact:
-    return quadlet.network(network) if network.manager is Manager.QUADLET else plain.network(network)
+def _network(network: Network, deployment: Deployment) -> Artifact:
+    return quadlet.network(network) if network.manager is Manager.QUADLET else plain.network(network, deployment)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from modelgrid.emit.quoting import Value
     from modelgrid.ir import Container, Deployment, ModelServer, Network
 
-PROGRAMS = {Manager.PODMAN: "/usr/bin/podman", Manager.DOCKER: "/usr/bin/docker"}
-
 #: Since this version podman kills a container whose health check fails (podman's release notes, 4.2).
 _KILLS_UNHEALTHY = (4, 2)
 
@@ -36,7 +34,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     Raises:
         Unrepresentable: a value cannot be written.
     """
-    program, name = PROGRAMS[launch.manager], names.container_name(model)
+    program, name = _program(launch.manager, deployment), names.container_name(model)
     podman = launch.manager is Manager.PODMAN
     argv: list[Value] = ["run", "--name", name, "--rm", "--pull", "never"]
     if podman:
@@ -65,14 +63,14 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     return Artifact(path=f"{UNITS}/{model.unit}", content=content)
 
 
-def image(manager: Manager, reference: str) -> Artifact:
+def image(manager: Manager, reference: str, deployment: Deployment) -> Artifact:
     """Return the service that pulls the image *reference* where it is not there yet.
 
     Raises:
         Unrepresentable: the container engine would take it for an option.
     """
     _check_image(reference)
-    program = PROGRAMS[manager]
+    program = _program(manager, deployment)
     values = {
         "description": line(reference),
         "docker": manager is Manager.DOCKER,
@@ -83,9 +81,9 @@ def image(manager: Manager, reference: str) -> Artifact:
     return Artifact(path=f"{UNITS}/{image_service(manager, reference)}", content=content)
 
 
-def network(parameters: Network) -> Artifact:
+def network(parameters: Network, deployment: Deployment) -> Artifact:
     """Return the service that makes the internal network, and removes it when it stops."""
-    program, name = PROGRAMS[parameters.manager], names.NETWORK_NAME
+    program, name = _program(parameters.manager, deployment), names.NETWORK_NAME
     subnet = ("--internal", "--subnet", parameters.subnet, "--gateway", parameters.gateway)
     plugin = ("--disable-dns",) if parameters.manager is Manager.PODMAN else ()
     values = {
@@ -97,6 +95,10 @@ def network(parameters: Network) -> Artifact:
     }
     content = render("systemd/network.service.j2", values)
     return Artifact(path=f"{UNITS}/{network_service(parameters.manager)}", content=content)
+
+
+def _program(manager: Manager, deployment: Deployment) -> str:
+    return deployment.docker_program if manager is Manager.DOCKER else deployment.podman_program
 
 
 def image_service(manager: Manager, reference: str) -> str:

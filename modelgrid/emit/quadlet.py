@@ -28,8 +28,6 @@ from modelgrid.ir import Isolated, Published
 if TYPE_CHECKING:
     from modelgrid.ir import Container, Credential, Deployment, ModelServer, Mount, Network, PodmanSecret, Volume
 
-PODMAN = "/usr/bin/podman"
-
 #: The longest pause between two probes of a starting server, in seconds: the pause is downtime.
 _STARTUP_INTERVAL = 2.0
 
@@ -82,20 +80,20 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
         "startup_interval": seconds(min(model.health.interval, _STARTUP_INTERVAL)),
         "stop_timeout": lookup(str(stop_seconds(model))),
         "labels": [lookup_keyval(key, value) for key, value in names.labels(model)],
-        "remove_command": command(PODMAN, "rm", "--force", "--ignore", "--time", "0", name),
+        "remove_command": command(deployment.podman_program, "rm", "--force", "--ignore", "--time", "0", name),
         "after_start": _after_start(model, launch, deployment),
     }
     content = render_model("quadlet/model.container.j2", model, deployment, values)
     return Artifact(path=f"{QUADLETS}/{names.container_file(model)}", content=content)
 
 
-def image(reference: str) -> Artifact:
-    """Return the quadlet that pulls the image *reference* where it is not there yet.
+def image(reference: str, *, podman: str) -> Artifact:
+    """Return the quadlet that pulls the image *reference* where it is not there yet. *podman*: the program.
 
     Raises:
         Unrepresentable: podman would take it for something else than an image.
     """
-    is_missing = command("/bin/sh", "-c", f'! {PODMAN} image exists "$0"', reference)
+    is_missing = command("/bin/sh", "-c", f'! {podman} image exists "$0"', reference)
     values = {"description": line(reference), "image": _image(reference), "missing": is_missing}
     return Artifact(
         path=f"{QUADLETS}/{names.image_file(reference)}",
@@ -136,7 +134,9 @@ def _after_start(model: ModelServer, launch: Container, deployment: Deployment) 
         # podman says that it started the container; its server is ready when the gate says so
         commands.append(health_gate(model, deployment))
     name, trace = names.container_name(model), tracer(model)
-    commands += [trace("after_start", command, PODMAN, "exec", name, *argv) for argv in launch.after_start]
+    commands += [
+        trace("after_start", command, deployment.podman_program, "exec", name, *argv) for argv in launch.after_start
+    ]
     return commands
 
 

@@ -43,12 +43,11 @@ class HostFacts:
         distribution: ``ID`` of os-release(5), for example ``debian``; empty where there is none.
         distribution_version: ``VERSION_ID`` of os-release(5).
         arch: as ``uname -m``: ``x86_64``, ``aarch64``.
-        docker: whether Docker is installed.
         podman: version of podman, ``(5, 4, 2)``; none where it is not installed.
         systemd: version of systemd, ``257``; none where the host was not booted with it.
         home: home folder of the user who asked, for their own units; empty where it is not known.
         python: the interpreter that runs ModelGrid on that host, an absolute path.
-        programs: programs of engines found on the host's PATH: (name, absolute path), sorted.
+        programs: programs of engines, podman and docker found on the host's PATH: (name, absolute path), sorted.
         embedded_llama: whether that interpreter can import ``xllamacpp``, the embedded llama.cpp.
         gpus: by index.
     """
@@ -58,7 +57,6 @@ class HostFacts:
     distribution_version: str = ""
     arch: str
     podman: tuple[int, ...] | None = None
-    docker: bool = False
     systemd: int | None = None
     home: str = ""
     python: str

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgrid.host.drm import drm_gpus
 from modelgrid.host.facts import Gpu, HostFacts, Vendor, version_numbers
 
 if TYPE_CHECKING:
@@ -28,10 +29,20 @@ def probe(programs: Iterable[str]) -> HostFacts:
         systemd=_systemd_version(),
         home=_home(),
         python=sys.executable,
-        programs=tuple((name, path) for name in sorted(set(programs)) if (path := shutil.which(name))),
+        programs=tuple((name, path) for name in sorted({*programs, *_ENGINES}) if (path := shutil.which(name))),
         embedded_llama=importlib.util.find_spec("xllamacpp") is not None,
-        gpus=nvidia_gpus(),
+        gpus=all_gpus(),
     )
+
+
+#: Programs that make containers.
+_ENGINES = ("docker", "podman")
+
+
+def all_gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs of every vendor, numbered one after the other."""
+    nvidia = nvidia_gpus()
+    return (*nvidia, *drm_gpus(first=1 + max((gpu.index for gpu in nvidia), default=-1)))
 
 
 def nvidia_gpus() -> tuple[Gpu, ...]:

@@ -102,6 +102,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         lambda limits: samples.with_model(replace(samples.ISOLATED, resources=limits)),
         {"memory": 2, "cpus": 0.5, "tasks": 2},
     ),
+    (samples.PLAIN_HOST, lambda deployment: deployment, {"docker_program": "/opt/bin/docker"}),
     (
         ir.Resources(memory=1, cpus=1.0, tasks=1),
         lambda limits: samples.with_model(replace(samples.DOCKER, resources=limits)),
@@ -198,6 +199,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "networks": (),
             "podman": (4, 9, 3),
             "systemd": 252,
+            "podman_program": "/run/current-system/sw/bin/podman",
         },
     ),
 ]

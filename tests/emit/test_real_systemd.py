@@ -71,7 +71,10 @@ def test_a_container_whose_image_is_there_starts_and_gets_every_text_back(host: 
     model = replace(samples.PUBLISHED, launch=launch, environment=tuple(variables))
     import_llama(host)
     host.write(ODD_PATH, "weights")
-    for artifact in (quadlet.container(model, launch, samples.FULL), quadlet.image(LLAMA_IMAGE)):
+    for artifact in (
+        quadlet.container(model, launch, samples.FULL),
+        quadlet.image(LLAMA_IMAGE, podman="/usr/bin/podman"),
+    ):
         host.write(f"/etc/containers/systemd/{artifact.path}", artifact.content)
     host.run(["systemctl", "daemon-reload"])
     host.run(["systemctl", "start", model.unit])

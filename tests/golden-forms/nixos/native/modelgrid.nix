@@ -49,7 +49,7 @@
       SyslogIdentifier=%N
       ExecStart=/run/current-system/sw/bin/python3 -P -m modelgrid gateway --manifest /etc/modelgrid/current/routing.json --listen 127.0.0.1:8080
       # New workers with the code that is installed now; a new routing manifest is seen without.
-      ExecReload=/bin/kill -HUP $MAINPID
+      ExecReload=/bin/sh -c "kill -HUP $MAINPID"
       LoadCredential=keys.json:/etc/modelgrid/current/keys.json
       # The master tells its workers to end; they finish what they stream.
       KillMode=mixed
