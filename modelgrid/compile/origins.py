@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modelgrid.diagnostics import format_path
+from modelgrid.engines.builtin import CUSTOM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic import BaseModel
 
     from modelgrid.compile.wanted import Wanted
-    from modelgrid.config.schema import Config
+    from modelgrid.config.schema import Config, Engine
 
 #: By field of ModelServer or of its launch: the fields of the model or shared server, then those of its engine.
 _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "image": (("image",), ("image", "images")),
     "entrypoint": ((), ("entrypoint",)),
     "arguments": (("args", "context", "parallel", "gpus", "vram", "idle_unload"), ("command", "options", "tasks")),
-    "environment": (("env", "context", "parallel", "idle_unload", "secrets"), ("env", "env_native", "options")),
     "attachment": (("egress", "port", "runtime"), ("port",)),
     "mounts": (("volumes",), ()),
     "volumes": (("volumes",), ("volumes",)),
@@ -40,19 +40,43 @@ _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 }
 
 
+#: Fields that the source of the weights has a part in.
+_WITH_SOURCE: Final = frozenset({"mounts", "arguments", "argv"})
+
+
 def origins_of(want: Wanted, config: Config) -> Mapping[str, tuple[str, ...]]:
-    """Return the paths, like ``$.models["llama3:8b"].context``, by field; only those that the file has."""
+    """Return the paths, like ``$.models["llama3:8b"].context``, by field; for variables by ``environment.NAME``.
+
+    What the file does not say comes from the engine, and has words for it in place of a path.
+    """
     engine = config.engines.get(want.engine.name)
-    found: dict[str, tuple[str, ...]] = {}
+    builtin = f"engine {engine.extends or CUSTOM if engine is not None else want.engine.name} (built in)"
+    found = {f"environment.{name}": paths for name, paths in _variables(want, engine, builtin)}
     for field, (own, of_engine) in _FIELDS.items():
         paths = [format_path((*want.path, name)) for name in _given(want.serving, own)]
         if engine is not None:
             paths += [format_path(("engines", want.engine.name, name)) for name in _given(engine, of_engine)]
-        if field in {"mounts", "arguments", "argv", "environment"}:
+        if field in _WITH_SOURCE:
             paths += [format_path((*model.path, "source")) for model in want.models if model.fields.source]
-        if paths:
-            found[field] = tuple(paths)
+        if paths or of_engine:
+            found[field] = tuple(paths) or (builtin,)
     return found
+
+
+def _variables(want: Wanted, engine: Engine | None, builtin: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    options = {name for words in want.engine.options.values() for name in words.env}
+    declared = {*engine.env, *engine.env_native} if engine is not None else set()
+    for name in {*want.engine.env, *want.engine.env_native, *options, *want.serving.env, *want.serving.secrets}:
+        if name in want.serving.env:
+            yield name, (format_path((*want.path, "env", name)),)
+        elif name in want.serving.secrets:
+            yield name, (format_path((*want.path, "secrets", name)),)
+        elif name in declared:
+            yield name, (format_path(("engines", want.engine.name, "env", name)),)
+        else:
+            given = [option for option, words in want.engine.options.items() if name in words.env]
+            paths = tuple(format_path((*want.path, field)) for field in _given(want.serving, tuple(given)))
+            yield name, paths or (builtin,)
 
 
 def _given(section: BaseModel, fields: tuple[str, ...]) -> list[str]:

@@ -43,7 +43,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     if podman and deployment.podman >= _KILLS_UNHEALTHY:
         argv += _health(model, launch)
     # one line has it all
-    everything = tuple(dict.fromkeys(path for paths in model.origins.values() for path in paths))
+    everything = tuple(dict.fromkeys(path for paths in model.origins.values() for path in paths if path[0] == "$"))
     after_start = [health_gate(model, deployment)]
     after_start += [command(program, "exec", name, *words) for words in launch.after_start]
     values: dict[str, object] = {

@@ -57,7 +57,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
         else trace("image", _image, launch.image),
         "entrypoint": trace("entrypoint", lookup, launch.entrypoint) if launch.entrypoint else "",
         "arguments": trace("arguments", lookup_args, launch.arguments) if launch.arguments else "",
-        "environment": [trace("environment", lookup_keyval, key, value) for key, value in model.environment],
+        "environment": [trace(f"environment.{key}", lookup_keyval, key, value) for key, value in model.environment],
         "volumes": [
             *(trace("mounts", _mount, mount) for mount in plain),
             *(trace("credentials", _credential_mount, item) for item in model.credentials),

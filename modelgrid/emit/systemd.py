@@ -106,7 +106,7 @@ def process(model: ModelServer, launch: Process, deployment: Deployment) -> Arti
         "command": trace("argv", command, *launch.argv),
         "after_start": after_start,
         "environment": [
-            *(trace("environment", environment, name, value) for name, value in model.environment),
+            *(trace(f"environment.{name}", environment, name, value) for name, value in model.environment),
             # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
             *(
                 trace("credentials", environment, item.variable, (Specifier("%d"), f"/{item.name}"))

@@ -123,8 +123,15 @@ def test_gpu_list_shows_each_gpu_and_whether_cdi_names_it(
 
     assert main(["gpu", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"index": 0, "uuid": "GPU-aaaa", "name": "NVIDIA H100", "memory": 80 * GIB, "cdi": "nvidia.com/gpu=GPU-aaaa"},
-        {"index": 1, "uuid": "GPU-bbbb", "name": "NVIDIA L4", "memory": 24 * GIB, "cdi": None},
+        {
+            "index": 0,
+            "uuid": "GPU-aaaa",
+            "name": "NVIDIA H100",
+            "memory": 80 * GIB,
+            "node": None,
+            "cdi": "nvidia.com/gpu=GPU-aaaa",
+        },
+        {"index": 1, "uuid": "GPU-bbbb", "name": "NVIDIA L4", "memory": 24 * GIB, "node": None, "cdi": None},
     ]
 
 
