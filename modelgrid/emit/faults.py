@@ -46,7 +46,9 @@ class Faults:
             ConfigError: its report has every one.
         """
         if self._found:
-            raise ConfigError("the configuration cannot be written out for its target", report=Report.of(self._found))
+            # replicas have the same faults, at one place of the file
+            found = dict.fromkeys(self._found)
+            raise ConfigError("the configuration cannot be written out for its target", report=Report.of(found))
 
 
 def too_old(artifact: Artifact, key: Key, message: str, hint: str) -> Diagnostic:

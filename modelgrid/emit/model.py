@@ -14,10 +14,11 @@ from modelgrid.emit.unitfile import config_hash
 from modelgrid.ir import Container, Manager, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from modelgrid.diagnostics import Path
-    from modelgrid.ir import Credential, Deployment, ModelServer
+    from modelgrid.emit.dropin import Setting
+    from modelgrid.ir import Credential, Deployment, ModelServer, UnitValues
 
 #: How much longer than its server's own limit a unit may take to start: for podman, and for the gate to say why.
 _START_MARGIN = 30.0
@@ -92,13 +93,17 @@ def _drop_ins(model: ModelServer, deployment: Deployment) -> dict[str, object]:
     def path(field: str) -> Path:
         return first_path([f"{model.origin.path}.{field}"])
 
-    lines = systemd_lines(dict(model.systemd), systemd=deployment.systemd, path=path("systemd"))
+    lines = systemd_lines(_settings(model.systemd), systemd=deployment.systemd, path=path("systemd"))
     if isinstance(model.launch, Container) and model.launch.manager is Manager.QUADLET:
-        lines += quadlet_lines(dict(model.quadlet), podman=deployment.podman, path=path("quadlet"))
+        lines += quadlet_lines(_settings(model.quadlet), podman=deployment.podman, path=path("quadlet"))
     return {
         f"{section.lower()}_lines": [item.line for item in lines if item.section == section]
         for section in ("Unit", "Service", "Container")
     }
+
+
+def _settings(keys: Iterable[tuple[str, UnitValues]]) -> dict[str, Setting]:
+    return {key: values[0] if len(values) == 1 else values for key, values in keys}
 
 
 def tracer(model: ModelServer) -> Callable[..., UnitText]:
