@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from modelgrid.compile.compiler import Compilation, Context, compile_config
+from modelgrid.compile.compiler import compile_config
+from modelgrid.compile.context import Compilation, Context
 
 __all__ = ["Compilation", "Context", "compile_config"]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modelgrid.compile.addresses import NoRoomError, assign_addresses, assign_ports
+from modelgrid.compile.context import Compilation, Context
 from modelgrid.compile.engines import resolve_engines
 from modelgrid.compile.ignored import ignored_fields
 from modelgrid.compile.names import slug
 from modelgrid.compile.origins import origins_of
-from modelgrid.compile.placement import FaultKind, GpuRequest, GpuUse, Placement, Resident, Strategy, place
+from modelgrid.compile.placement import FaultKind, Placement, Strategy, place
+from modelgrid.compile.replicas import Replica, gpu_request, replicas
 from modelgrid.compile.servers import Place, build_server
-from modelgrid.compile.wanted import ServerError, Target, Wanted, WantedModel, wanted_model, wanted_server
+from modelgrid.compile.wanted import ServerError, Target, WantedModel, wanted_model, wanted_server
 from modelgrid.config.schema import Load
-from modelgrid.diagnostics import Diagnostic, Location, Path, Report, Severity, format_path
+from modelgrid.diagnostics import Diagnostic, Path, Report, Severity, format_path
 from modelgrid.ir import (
     ApiKey,
     Container,
@@ -35,51 +37,11 @@ from modelgrid.ir import (
 from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import PurePath
+    from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.config.schema import Config
     from modelgrid.engines.builtin import Engine
-    from modelgrid.host.facts import HostFacts
-    from modelgrid.ir import Scope, UnitValues
-    from modelgrid.models.sources import Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What compiling depends on beside the configuration.
-
-    Attributes:
-        facts: the target host.
-        scope: whose systemd shall own the units.
-        engines: the built-in engines by name.
-        base: folder that relative paths of the configuration start from, absolute.
-        cache: folder where weights that a Python package carries are unpacked, absolute.
-        state_root: folder below which native servers keep state, absolute; /var/lib for the system.
-        locate: the place in the text of a path of the configuration.
-        revision: the commit of a repository's weights, from a lock; empty where there is none.
-        estimate: bytes that a model takes on the GPUs of its server, from its weights; none where they are not at hand.
-        foreign: whether the facts are of another host, where *base* does not exist: sources must be absolute.
-    """
-
-    facts: HostFacts
-    scope: Scope
-    engines: Mapping[str, Engine]
-    base: PurePath
-    cache: PurePath
-    state_root: PurePath
-    locate: Callable[[Path], Location | None]
-    foreign: bool = False
-    revision: Callable[[Source], str] = lambda _: ""
-    estimate: Callable[[Wanted, WantedModel], int | None] = lambda *_: None
-
-
-class Compilation(NamedTuple):
-    """What came of a configuration: the Deployment, none when the report holds an error, and what each GPU holds."""
-
-    deployment: Deployment | None
-    report: Report
-    gpus: tuple[GpuUse, ...]
+    from modelgrid.ir import UnitValues
 
 
 def compile_config(config: Config, context: Context) -> Compilation:
@@ -100,23 +62,6 @@ def compile_config(config: Config, context: Context) -> Compilation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Replica:
-    """One of the servers that a :class:`Wanted` becomes. *name* tells it from the others, for addresses."""
-
-    want: Wanted
-    number: int
-
-    @property
-    def name(self) -> str:
-        return self.want.name if self.number == 1 else f"{self.want.name}#{self.number}"
-
-    @property
-    def slug(self) -> str:
-        # no slug of a name has a dot
-        return self.want.slug if self.number == 1 else f"{self.want.slug}.{self.number}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
     servers: tuple[ModelServer, ...]
     routes: tuple[ModelRoute, ...]
@@ -132,12 +77,12 @@ class _Compiler:
         self.target = Target(facts=context.facts, scope=context.scope, foreign=context.foreign)
         self.engines = resolve_engines(context.engines, config.engines)
         self.slugs: dict[str, str] = {}
-        self.replicas: dict[str, _Replica] = {}
+        self.replicas: dict[str, Replica] = {}
 
-    def pair(self) -> tuple[_Replica, ...]:
+    def pair(self) -> tuple[Replica, ...]:
         """Pair each model or shared server with its engine, in the order of the file."""
         shared: dict[str, list[WantedModel]] = {name: [] for name in self.config.servers}
-        replicas: list[_Replica] = []
+        found: list[Replica] = []
         for name, model in self.config.models.items():
             own = model.server is None
             engine = self.engines[(model.engine or "") if own else self.config.servers[model.server or ""].engine]
@@ -145,7 +90,7 @@ class _Compiler:
                 wanted = wanted_model(name, self._slug(name, ("models", name)), model, engine, self.target)
                 if own:
                     want = wanted_server(name, wanted.slug, model, engine, (wanted,), self.target, shared=False)
-                    replicas += _replicas(want)
+                    found += replicas(want)
                 else:
                     shared[model.server or ""].append(wanted)
             except ServerError as fault:
@@ -158,11 +103,11 @@ class _Compiler:
                     want = wanted_server(
                         name, slug_, server, self.engines[server.engine], tuple(models), self.target, shared=True
                     )
-                    replicas += _replicas(want)
+                    found += replicas(want)
             except ServerError as fault:
                 self._server_fault(fault)
-        self.replicas = {item.name: item for item in replicas}
-        return tuple(replicas)
+        self.replicas = {item.name: item for item in found}
+        return tuple(found)
 
     def _slug(self, name: str, path: Path) -> str:
         other = self.slugs.setdefault(slug(name), name)
@@ -171,9 +116,9 @@ class _Compiler:
             raise ServerError("MG4003", f"{name} and {other} get the same unit name", path, hint)
         return slug(name)
 
-    def warn(self, replicas: Sequence[_Replica]) -> None:
+    def warn(self, replicas: Sequence[Replica]) -> None:
         """Warn of every field that its engine or runtime ignores, and of engines that should be left."""
-        wants = {item.want.name: item.want for item in replicas}
+        wants = {item.name: item.want for item in replicas if item.number == 1}
         for ignored in ignored_fields(self.config, wants):
             self._fault("MG4007", ignored.message, ignored.path, hint=ignored.hint, severity=Severity.WARNING)
         for want in wants.values():
@@ -181,10 +126,12 @@ class _Compiler:
                 hint = "choose another engine for it"
                 self._fault("MG4009", want.engine.legacy, (*want.path, "engine"), hint=hint, severity=Severity.WARNING)
 
-    def place(self, replicas: Sequence[_Replica]) -> Placement:
+    def place(self, replicas: Sequence[Replica]) -> Placement:
         """Give the servers their GPUs."""
         gpus = self.context.facts.gpus
-        requests = [request for item in replicas if (request := self._request(item, len(gpus))).count]
+        estimate = self.context.estimate
+        asked = (gpu_request(item, gpus=len(gpus), estimate=estimate) for item in replicas)
+        requests = [request for request in asked if request.count]
         settings = self.config.placement
         placement = place(requests, gpus, strategy=Strategy(settings.strategy.value), reserve=settings.reserve)
         paths = {item.name: item.want.path for item in replicas}
@@ -193,37 +140,7 @@ class _Compiler:
             self._fault(code, fault.message, (*paths[fault.model], field), hint=hint)
         return placement
 
-    def _request(self, item: _Replica, gpus: int) -> GpuRequest:
-        want, asked = item.want, item.want.serving.gpus
-        memory, estimated = self._memory(want)
-        pins = tuple(asked) if isinstance(asked, list) else ()
-        count = len(pins) or (min(1, gpus) if asked is None or isinstance(asked, list) else asked)
-        on_demand = want.serving.load is Load.ON_DEMAND
-        return GpuRequest(
-            model=item.name,
-            count=count,
-            pins=pins,
-            memory=memory,
-            estimated=estimated,
-            resident=Resident.ON_DEMAND if on_demand else Resident.ALWAYS,
-            shares="memory_share" in want.engine.options,
-        )
-
-    def _memory(self, want: Wanted) -> tuple[int | None, bool]:
-        """Return the bytes that *want* takes on GPUs, none where not known; and whether they are estimated."""
-        if want.serving.vram is not None:
-            return want.serving.vram, False
-        total, estimated = 0, False
-        for model in want.models:
-            given = model.fields.vram
-            found = self.context.estimate(want, model) if given is None else given
-            if found is None:
-                return None, False
-            total += found
-            estimated = estimated or given is None
-        return total, estimated
-
-    def address(self, replicas: Sequence[_Replica]) -> Mapping[str, Endpoint]:
+    def address(self, replicas: Sequence[Replica]) -> Mapping[str, Endpoint]:
         """Say where each server is reached: at an address of its own, or at a port of the loopback."""
         isolated: dict[str, list[str]] = {}
         for item in replicas:
@@ -250,7 +167,7 @@ class _Compiler:
             endpoints[name] = Endpoint(host=address, port=by_name[name].want.engine.port)
         return endpoints
 
-    def build(self, replicas: Sequence[_Replica], placement: Placement, endpoints: Mapping[str, Endpoint]) -> _Result:
+    def build(self, replicas: Sequence[Replica], placement: Placement, endpoints: Mapping[str, Endpoint]) -> _Result:
         """Resolve each server that has a place, and each model into the route to its servers; sorted by name."""
         servers: list[ModelServer] = []
         routes: dict[str, ModelRoute] = {}
@@ -308,9 +225,7 @@ class _Compiler:
         network = self.config.network
         return network.docker_subnet if manager is Manager.DOCKER else network.subnet
 
-    def _server(
-        self, item: _Replica, placement: Placement, endpoint: Endpoint
-    ) -> tuple[ModelServer, Mapping[str, str]]:
+    def _server(self, item: Replica, placement: Placement, endpoint: Endpoint) -> tuple[ModelServer, Mapping[str, str]]:
         context, want, serving = self.context, item.want, item.want.serving
         claims = placement.claims.get(item.name, ())
         by_uuid = {gpu.uuid: gpu for gpu in context.facts.gpus}
@@ -390,10 +305,6 @@ def _listen(text: str) -> Endpoint:
     address = split_address(text)
     assert address is not None, text
     return Endpoint(host=address[0], port=address[1])
-
-
-def _replicas(want: Wanted) -> Iterator[_Replica]:
-    return (_Replica(want=want, number=number) for number in range(1, want.serving.replicas + 1))
 
 
 def _route(model: WantedModel, engine: Engine, upstream_model: str, server: ModelServer) -> ModelRoute:
