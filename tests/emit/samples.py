@@ -29,7 +29,7 @@ from modelgrid.ir import (
 PYTHON = "/opt/modelgrid/bin/python"
 
 #: Programs that `systemd-analyze verify` wants to find on the host of a sample.
-PROGRAMS = (PYTHON, "/usr/local/bin/llama-server")
+PROGRAMS = (PYTHON, "/usr/local/bin/llama-server", "/usr/bin/docker")
 
 GATEWAY = GatewayService(
     listen=Endpoint(host="127.0.0.1", port=8080),

@@ -12,7 +12,7 @@ import pytest
 from modelgrid.emit import emit
 from modelgrid.emit.unitfile import parse_unit
 from modelgrid.forms import bootc, convert
-from modelgrid.ir import Scope
+from modelgrid.ir import Container, Manager, Scope
 from tests.emit import reader, samples
 from tests.emit.test_real_tools import EXECUTABLES, complaints, generated_units, option
 from tests.forms.trees import contents, form, read_archive
@@ -123,7 +123,8 @@ def test_nix_has_every_text_as_it_was_emitted(deployment: Deployment, tmp_path: 
     for name, unit in plain.items():
         wanted = parse_unit(contents(artifacts, "units/")[name]).get(("Install", "WantedBy"), ())
         assert tuple(unit.get("wantedBy", ())) == wanted
-    assert said["podman"] is bool(quadlets)
+    containers = [server.launch for server in deployment.servers if isinstance(server.launch, Container)]
+    assert said["podman"] is any(launch.manager is not Manager.DOCKER for launch in containers)
     dropins = {name for name, unit in said["units"].items() if unit.get("overrideStrategy") == "asDropin"}
     entries = {entry["name"]: entry["path"] for package in said["packages"] for entry in package["entries"]}
     assert len(dropins) == len(quadlets)
