@@ -21,7 +21,10 @@ from modelgrid.gateway.sse import EventCutter
 from modelgrid.gateway.upstream import AbandonedError, Call, SilentError, UnreachableError, UpstreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modelgrid.gateway.asgi import Header, Receive
+    from modelgrid.gateway.body import Peek
     from modelgrid.gateway.request import Request
     from modelgrid.gateway.routing import View
     from modelgrid.gateway.upstream import Answer, UpstreamClient
@@ -66,11 +69,13 @@ class Proxy:
                 code="unsupported_endpoint",
                 param="model",
             )
-        body = asked.with_model(route.upstream_model)
         call = Call()
         watcher = asyncio.get_running_loop().create_task(_abandon_when_left(request.receive, call))
         try:
-            answer = await self._ask(request, route, body, call)
+            try:
+                answer = await self._ask(request, route, asked, call)
+            except UnreachableError as error:
+                answer, route = await self._ask_others(request, view.fallbacks(route, request.path), asked, call, error)
             try:
                 await _answer(request, route, answer)
             finally:
@@ -93,8 +98,25 @@ class Proxy:
         except BodyStalledError:
             raise ApiError(408, "The body stopped coming.", code="request_timeout") from None
 
-    async def _ask(self, request: Request, route: Route, body: bytes, call: Call) -> Answer:
-        fields = forwarded_fields(request)
+    async def _ask_others(
+        self, request: Request, others: Iterable[Route], asked: Peek, call: Call, error: UnreachableError
+    ) -> tuple[Answer, Route]:
+        """Ask the models that stand in, of which the first that can be reached answers.
+
+        Raises:
+            UpstreamError: the *error* of the model that was asked for when none can; else that of the one that can.
+        """
+        for other in others:
+            try:
+                answer = await self._ask(request, other, asked, call)
+            except UnreachableError:
+                continue
+            request.fallback = other.model
+            return answer, other
+        raise error
+
+    async def _ask(self, request: Request, route: Route, asked: Peek, call: Call) -> Answer:
+        fields, body = forwarded_fields(request), asked.with_model(route.upstream_model)
         answer = await self._client.request(
             route.upstreams,
             lambda server: request_head("POST", request.path, server, length=len(body), fields=fields),
@@ -115,6 +137,8 @@ async def _answer(request: Request, route: Route, answer: Answer) -> None:
     if not 200 <= answer.status < 300:  # noqa: PLR2004  success
         raise await _refusal(request, route, answer)
     headers: list[Header] = [(name, answer.headers[name]) for name in _PASSED if name in answer.headers]
+    if request.fallback is not None:
+        headers.append((b"x-modelgrid-fallback", request.fallback.encode()))
     if answer.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
         await _relay_events(request, route, answer, headers)
     elif answer.length is None:

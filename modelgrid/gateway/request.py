@@ -31,6 +31,7 @@ class Request:
         key: name of the caller's key.
         model: as the manifest has it.
         upstream: who served it.
+        fallback: the model that answered in place of the one asked for.
         stream: whether a stream was asked for.
         failed: who failed, for an error.
         client_left: whether the client left before its answer was whole.
@@ -40,6 +41,7 @@ class Request:
         "client_left",
         "endpoint",
         "failed",
+        "fallback",
         "headers",
         "id",
         "key",
@@ -65,6 +67,7 @@ class Request:
         self.key: str | None = None
         self.model: str | None = None
         self.upstream: str | None = None
+        self.fallback: str | None = None
         self.stream: bool | None = None
         self.failed: Failed | None = None
         self.client_left = False
@@ -84,6 +87,7 @@ class Request:
             "path": self.endpoint,
             "model": self.model,
             "upstream": self.upstream,
+            "fallback": self.fallback,
             "stream": self.stream,
             "status": reply.status or None,
             "failed": self.failed,

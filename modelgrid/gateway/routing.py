@@ -39,6 +39,11 @@ class View:
         """The route of a model's name or alias."""
         return self._by_name.get(name)
 
+    def fallbacks(self, route: Route, path: str) -> list[Route]:
+        """The models that stand in for *route* at *path*, in order, of those that this view has."""
+        found = (self._by_name.get(name) for name in route.fallback)
+        return [other for other in found if other is not None and path in other.apis]
+
 
 class RoutingTable:
     """A manifest, ready to be asked.
@@ -55,7 +60,7 @@ class RoutingTable:
         """Check what the gateway relies on.
 
         Raises:
-            ManifestError: a name means two models, or a route has no server.
+            ManifestError: a name means two models, a route has no server, or falls back to what is no other model.
         """
         owners: dict[str, str] = {}
         for route in manifest.routes:
@@ -66,8 +71,12 @@ class RoutingTable:
                     name == route.model and name in route.aliases
                 ):
                     raise ManifestError(f"the name {name!r} means two models")
-        if len({route.model for route in manifest.routes}) != len(manifest.routes):
+        models = {route.model for route in manifest.routes}
+        if len(models) != len(manifest.routes):
             raise ManifestError("a model has two routes")
+        for route in manifest.routes:
+            if strangers := set(route.fallback) - models | ({route.model} & set(route.fallback)):
+                raise ManifestError(f"model {route.model!r} cannot fall back to {', '.join(sorted(strangers))}")
         self.manifest = manifest
         self.sha256 = sha256
         self.created = created
