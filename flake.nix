@@ -36,10 +36,12 @@
             ++ pkgs.lib.optional pkgs.stdenv.isLinux pystemd;
           nativeCheckInputs = with pkgs.python3Packages; [
             pytestCheckHook
+            gguf
             hypothesis
             jsonschema
             openai
             pytest-xdist
+            safetensors
           ];
           disabledTestMarks = [ "tools" "machine" "local" ];
           meta.mainProgram = "modelgrid";
