@@ -33,7 +33,7 @@ class Habits:
         granule: tokens by which the cache of one request grows.
         batch: tokens that are computed at once. A sliding layer keeps those of a batch beside its window.
         activation: bytes of a value between layers while it is computed.
-        whole_logits: whether there is room for the logits of all tokens of a batch; else for one token per request.
+        logits: tokens for whose logits there is room at least; each request has one at a time.
         splits_heads: each GPU has a part of every layer's heads, at least one; else it has whole layers.
         runtime: bytes on each GPU for what is not the model's: the driver's context, libraries, recorded graphs.
     """
@@ -43,7 +43,7 @@ class Habits:
     granule: int
     batch: int
     activation: int
-    whole_logits: bool
+    logits: int
     splits_heads: bool
     runtime: int
 
@@ -59,34 +59,35 @@ LLAMACPP: Final = Habits(
     granule=256,
     batch=512,
     activation=4,
-    whole_logits=True,
+    logits=512,
     splits_heads=False,
     runtime=457 * _MIB,
 )
 
 #: vLLM. It takes `--gpu-memory-utilization` of each GPU whatever the model needs: the estimate is what that part must
-#: hold for *parallel* requests of full length. Cache: vllm/v1/kv_cache_interface.py, blocks of 16 tokens; 8192 is the
-#: largest that --max-num-batched-tokens has by itself when serving. 1.5 GiB for the context, NCCL, and the recorded
-#: graphs, of which its log says 0.5 to 1 GiB for common models.
+#: hold for *parallel* requests of full length. Cache: vllm/v1/kv_cache_interface.py, blocks of 16 tokens. 8192 and 1024
+#: are what --max-num-batched-tokens and --max-num-seqs are by themselves on the largest GPUs (get_batch_defaults in
+#: vllm/engine/arg_utils.py), for which it makes a trial run. The rest is not measured but put together: 457 MiB as
+#: above, and what logs that its users published have, up to 0.33 GiB beside PyTorch and 0.36 GiB of recorded graphs.
 VLLM: Final = Habits(
     shares_context=False,
     parallel=1,
     granule=16,
     batch=8192,
     activation=2,
-    whole_logits=False,
+    logits=1024,
     splits_heads=True,
-    runtime=1536 * _MIB,
+    runtime=1280 * _MIB,
 )
 
-#: Ollama runs llama.cpp, and asks it for the context times the requests (its llm/server.go).
+#: Ollama runs llama.cpp, and asks it for the context times the requests (KvSize in its llm/server.go).
 OLLAMA: Final = Habits(
     shares_context=False,
     parallel=1,
     granule=256,
     batch=512,
     activation=4,
-    whole_logits=True,
+    logits=512,
     splits_heads=False,
     runtime=457 * _MIB,
 )
@@ -185,7 +186,7 @@ def _overhead(metadata: ModelMetadata, *, tokens: int, requests: int, habits: Ha
     """
     batch = habits.batch
     activations = batch * (3 * metadata.feed_forward + 6 * metadata.embedding) * habits.activation
-    logits = max(batch if habits.whole_logits else 0, requests) * metadata.vocabulary * _LOGIT
+    logits = max(habits.logits, requests) * metadata.vocabulary * _LOGIT
     mask = batch * tokens * 2 if habits.granule == LLAMACPP.granule and metadata.caches else 0
     return max(1, gpus) * (activations + logits + mask) + gpus * habits.runtime
 
