@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,7 @@ def _resolve(checked: Checked, wants: Wants, update: frozenset[str]) -> Lock:
 
 
 def _resolver(web: Web, checked: Checked) -> NetworkResolver:
+    from modelgrid.cli.weights import describe_path, describe_snapshot  # noqa: PLC0415  as in _resolve
     from modelgrid.lock.credentials import login_files  # noqa: PLC0415  as in _resolve
     from modelgrid.lock.hashing import hash_path  # noqa: PLC0415  the same
     from modelgrid.lock.hub import Hub, endpoint_of, read_token  # noqa: PLC0415  the same
@@ -139,8 +141,9 @@ def _resolver(web: Web, checked: Checked) -> NetworkResolver:
     return NetworkResolver(
         registry=Registry(web, logins=login_files()),
         hub=Hub(web, endpoint=endpoint_of(), token=read_token()),
-        hash_path=hash_path,
+        hash_path=lambda path: replace(hash_path(path), facts=describe_path(path)),
         base=checked.base,
+        describe=describe_snapshot,
     )
 
 

@@ -95,6 +95,7 @@ def compile_checked(
     Raises:
         ConfigError: the configuration does not fit the host; the report has every fault.
     """
+    from modelgrid.cli.weights import estimator  # noqa: PLC0415  `check` alone does not compile
     from modelgrid.compile import Context, compile_config  # noqa: PLC0415  `check` alone does not compile
     from modelgrid.engines.builtin import builtin_engines  # noqa: PLC0415  the same
 
@@ -109,6 +110,7 @@ def compile_checked(
             cache=folders.weights,
             state_root=folders.state,
             locate=checked.document.locate,
+            estimate=estimator(base=checked.base, cache=folders.weights, lock=checked.lock, foreign=foreign),
             revision=checked.lock.revision if checked.lock is not None else lambda _: "",
             foreign=foreign,
         ),

@@ -20,7 +20,7 @@ def resolve_engines(builtin: Mapping[str, Engine], declared: Mapping[str, schema
     """Return all engines that models may name: the built-in ones as *declared* changes them, and new ones."""
     engines = dict(builtin)
     for name, change in declared.items():
-        base = builtin.get(name) or replace(builtin[change.extends or CUSTOM], name=name)
+        base = builtin.get(name) or replace(builtin[change.extends or CUSTOM], name=name, base=change.extends or CUSTOM)
         engines[name] = _changed(base, change)
     return engines
 

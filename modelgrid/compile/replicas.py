@@ -45,9 +45,9 @@ def gpu_request(replica: Replica, *, gpus: int, estimate: Callable[[Wanted, Want
     *estimate*: bytes that a model takes, where nobody gave them and its weights are at hand.
     """
     want, asked = replica.want, replica.want.serving.gpus
-    memory, estimated = _memory(want, estimate)
     pins = tuple(asked) if isinstance(asked, list) else ()
     count = len(pins) if isinstance(asked, list) else min(1, gpus) if asked is None else asked
+    memory, estimated = _memory(want, estimate) if count else (None, False)
     return GpuRequest(
         model=replica.name,
         count=count,

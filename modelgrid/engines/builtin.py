@@ -68,6 +68,7 @@ class Engine:
     an option; of a shared server ``{models}`` and ``{sources}`` all of them with ``;`` between, ``{count}`` how many.
 
     Attributes:
+        base: the built-in engine that one of the configuration starts from; empty for a built-in one.
         legacy: why it should not be chosen any more; empty where nothing speaks against it.
         images: container image by vendor (``nvidia``, ``amd``, ``intel``, ``cpu``), or by vendor and processor
             (``cpu-aarch64``), which goes first.
@@ -92,6 +93,7 @@ class Engine:
     """
 
     name: str
+    base: str = ""
     description: str
     legacy: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
