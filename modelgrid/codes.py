@@ -454,6 +454,13 @@ CODES: Final[Mapping[str, Code]] = {
         "A model on several GPUs takes the same of each, so they must have vendor, name and memory in common.",
         "Name GPUs that are equal, or ask for no more than there are of one kind.",
     ),
+    "MG4022": Code(
+        "what a model takes of a GPU is not known",
+        "Several models are on one GPU, and for one of them neither the configuration nor the weights say how much memory"
+        " it takes. An engine such as vLLM then takes nine tenths of the GPU.",
+        "Give `vram`, or lock the model with `modelgrid lock`, which writes down what an estimate needs.",
+        warning=True,
+    ),
     "MG4030": Code(
         "a key of podman or systemd is unknown",
         "`quadlet` or `systemd` has a key that ModelGrid does not know in that section: it is misspelt, is not for a"

@@ -138,6 +138,14 @@ class _Compiler:
         for fault in placement.faults:
             code, field, hint = _PLACEMENT_FAULTS[fault.kind]
             self._fault(code, fault.message, (*paths[fault.model], field), hint=hint)
+        shared = [use.rows for use in placement.gpus if len(use.rows) > 1]
+        unknown = {row.model for rows in shared for row in rows if row.memory is None}
+        for name in sorted(unknown):
+            message = (
+                f"it is not known how much {name} takes of a GPU that it shares, so nothing is proven for that GPU"
+            )
+            hint = "say so with `vram`; of weights on this host, or in a lock file, it is estimated"
+            self._fault("MG4022", message, paths[name], hint=hint, severity=Severity.WARNING)
         return placement
 
     def address(self, replicas: Sequence[Replica]) -> Mapping[str, Endpoint]:

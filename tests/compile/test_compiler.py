@@ -360,3 +360,12 @@ def test_what_cannot_be_served_is_a_fault(models: dict[str, Any], facts: HostFac
 def test_more_models_than_addresses_is_a_fault_and_no_crash() -> None:
     models = {f"m{number}": LLAMA for number in range(240)}
     assert codes(models, network={"subnet": "10.133.0.0/24"}) == ["MG4004"]
+
+
+def test_a_model_of_unknown_size_beside_another_is_a_warning() -> None:
+    vllm = {"engine": "vllm", "source": "hf://a/b", "gpus": [0]}
+    known = {**LLAMA, "vram": "4GiB", "gpus": [0]}
+    assert codes({"a": vllm}, context(GPU_HOST)) == []
+    _, report, gpus = compile_config(config({"a": vllm, "b": known}), context(GPU_HOST))
+    assert [(item.code, item.severity, item.path) for item in report] == [("MG4022", Severity.WARNING, ("models", "a"))]
+    assert [row.memory for row in gpus[0].rows] == [4 * GIB, None]
