@@ -456,8 +456,8 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "MG4022": Code(
         "what a model takes of a GPU is not known",
-        "Several models are on one GPU, and of one of them neither the configuration nor the weights say how much memory"
-        " it takes. An engine such as vLLM then takes nine tenths of the GPU.",
+        "Several models are on one GPU, and of one of them neither the configuration nor the weights say how much"
+        " memory it takes. An engine such as vLLM then takes nine tenths of the GPU.",
         "Give `vram`, or lock the model with `modelgrid lock`, which writes down what an estimate needs.",
         warning=True,
     ),
