@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import TYPE_CHECKING
 
+import openai
 import pytest
 
 from modelgrid.gateway.routing import RoutingTable
 from modelgrid.manifest import ManifestError
-from tests.gateway.conftest import CHAT, LLAMA_KEY, Gateway, free_port, manifest, route, running
+from tests.gateway.conftest import ALL_KEY, CHAT, LLAMA_KEY, Gateway, free_port, manifest, route, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,12 +78,59 @@ def test_a_model_that_answers_needs_none(backed_up: Gateway) -> None:
     assert "x-modelgrid-fallback" not in backed_up.chat("up")[1]
 
 
-@pytest.mark.parametrize("fake", [{"mode": "die"}, {"mode": "stall"}])
-def test_a_server_that_may_have_seen_the_request_is_not_replaced(backed_up: Gateway, fake: dict[str, str]) -> None:
-    status, headers, _ = backed_up.chat("up", fake)
+@pytest.mark.parametrize("mode", ["die", "stall", "head_then_die", "chunked_then_die"])
+def test_a_server_that_may_have_seen_the_request_is_not_replaced(
+    backed_up: Gateway, upstream: UpstreamServer, mode: str
+) -> None:
+    status, headers, _ = backed_up.chat("up", {"mode": mode, "mark": f"taken-{mode}"})
 
     assert status in {502, 504}
     assert "x-modelgrid-fallback" not in headers
+    assert {request.json["model"] for request in upstream.marked(f"taken-{mode}")} == {"up"}
+
+
+def test_a_stream_that_broke_after_its_first_byte_is_not_begun_again(
+    backed_up: Gateway, upstream: UpstreamServer
+) -> None:
+    status, headers, _ = backed_up.chat("up", {"mode": "stream_then_die", "mark": "begun-1"}, stream=True)
+
+    assert status == 200
+    assert "x-modelgrid-fallback" not in headers
+    assert {request.json["model"] for request in upstream.marked("begun-1")} == {"up"}
+
+
+def test_only_the_name_changes_in_the_body(backed_up: Gateway, upstream: UpstreamServer) -> None:
+    body = b'{ "messages" : ["%b"],  "model":"chat" ,"fake":{"mark":"whole-1"}, "n": 1.50 }' % (b"\xc3\xa9" * 300_000)
+    status, _, _ = backed_up.request("POST", CHAT, body)
+
+    assert status == 200
+    assert [request.body for request in upstream.marked("whole-1")] == [body.replace(b'"chat"', b'"engine/llama"')]
+
+
+def test_openais_client_reads_a_stream_from_it(backed_up: Gateway) -> None:
+    with openai.OpenAI(base_url=backed_up.url, api_key=ALL_KEY, max_retries=0) as api:
+        stream = api.chat.completions.create(model="chat", messages=[], stream=True)
+        assert [chunk.choices[0].delta.content for chunk in stream] == ["t0 ", "t1 ", "t2 "]
+
+
+def test_a_client_that_leaves_ends_its_work(backed_up: Gateway, upstream: UpstreamServer) -> None:
+    fake = {"mode": "stream", "chunks": 500, "delay": 0.05, "mark": "left-fallback"}
+    body = json.dumps({"model": "chat", "messages": [], "stream": True, "fake": fake}).encode()
+    with backed_up.connect() as connection:
+        connection.sendall(
+            b"POST %b HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer %b\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (CHAT.encode(), ALL_KEY.encode(), len(body), body)
+        )
+        assert connection.recv(65536)
+    left = time.monotonic()
+    [request] = upstream.marked("left-fallback")
+
+    assert upstream.wait_for(lambda: request.closed_at is not None)
+    assert request.closed_at is not None
+    assert request.closed_at - left < 0.6
+    line = backed_up.logged(lambda line: line.get("id") == request.header("x-request-id"))
+    assert (line["fallback"], line["client_left"], line["failed"]) == ("llama3:8b", True, None)
 
 
 @pytest.mark.parametrize("fallback", [("nobody",), ("alias",), ("a",)])
