@@ -138,14 +138,13 @@ def decode(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        start = data.rfind(b"\n", 0, error.start) + 1
-        column = len(data[start : error.start].decode("utf-8"))
-        line = data.count(b"\n", 0, error.start)
+        before = Lines(data[: error.start].decode("utf-8").removeprefix("\ufeff"), file=file)
+        place = before.at(len(before.text))
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         fault = Diagnostic(
             code="MG1001",
             message="the file is UTF-16" if utf16 else f"byte 0x{data[error.start]:02x} is not UTF-8",
-            location=Location(file=file, line=line + 1, column=column + 1),
+            location=Location(file=file, line=place.line, column=place.column),  # no text: none of it can be trusted
             hint="save the file as UTF-8",
         )
         raise _error([fault], file) from None

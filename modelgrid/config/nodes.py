@@ -141,7 +141,8 @@ class Builder:
             self._tag(event.tag, span)
         mapping = isinstance(event, yaml.MappingStartEvent)
         parent = self._stack[-1] if self._stack else None
-        naming = mapping and parent is not None and parent.key is not None and parent.key.value in NAMING
+        key = parent.key.value if parent is not None and parent.key is not None else None
+        naming = mapping and isinstance(key, str) and key in NAMING  # what stands as key may be a list or mapping
         if event.anchor is not None:
             # until it is complete, an alias to it would stand inside of it
             self._anchors.pop(event.anchor, None)

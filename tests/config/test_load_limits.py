@@ -15,69 +15,13 @@ from modelgrid.config.load import MAX_SIZE, load
 from modelgrid.config.nodes import MAX_VALUES
 from modelgrid.errors import ConfigError
 from modelgrid.rendering import render_text, to_json
+from tests.config import fuzzing
 from tests.config.reading import FILE, check_text, places, read
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/modelgrid.yaml"))
 
 #: What grammar and rules give a meaning to, so that arbitrary text gets beyond the first line.
-PIECES = st.sampled_from(
-    [
-        "\n",
-        "\n  ",
-        "\n    ",
-        "  ",
-        ": ",
-        "- ",
-        "[",
-        "]",
-        "{",
-        "}",
-        ", ",
-        "'",
-        '"',
-        "|",
-        ">",
-        "&a ",
-        "*a",
-        "<<: ",
-        "? ",
-        "---\n",
-        "...\n",
-        "%YAML 1.2\n",
-        "!x ",
-        "!!str ",
-        "# c",
-        "\t",
-        "\r\n",
-        "\\",
-        "\\x1b",
-        "\ufeff",
-        "\u2028",
-        "@",
-        "version: 1",
-        "models:",
-        "engine: vllm",
-        "gateway:",
-        "keys:",
-        "env:",
-        "args:",
-        "x-a:",
-        "llama3:8b",
-        "on",
-        "012",
-        "1.10",
-        "HF_TOKEN: hunter2",
-        "hf_0123456789abcdefghij",
-        "sk-",
-        "://a:b@",
-        "漢",
-        "🦙",
-        "0",
-        "~",
-        "null",
-        "true",
-    ]
-)
+PIECES = st.sampled_from(fuzzing.PIECES)
 
 
 def bounded(text: str | bytes) -> None:
@@ -203,3 +147,26 @@ def test_10_mib_take_time_in_proportion(text: str) -> None:
 
     # far above what it takes, far below what anything quadratic would
     assert time.perf_counter() - start < HANGS
+
+
+@pytest.mark.parametrize("text", ["m: 1\n{}: {a: 1}", "m: 1\n? {a: 1}\n: {b: 2}", "m: [{}: {}]", "? - a\n: b: 1\n"])
+def test_a_mapping_or_list_as_key_of_a_mapping_is_refused(text: str) -> None:
+    _, report = read(text)
+
+    assert "MG1010" in [item.code for item in report]
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"a: 1\nb: \xff", (2, 4)),
+        (b"a: 1\rb: \xff", (2, 4)),
+        (b"a: 1\r\nb: \xff", (2, 4)),
+        (b"\xef\xbb\xbfa: \xff", (1, 4)),
+        ("a: 漢".encode() + b"\xff", (1, 5)),
+    ],
+)
+def test_a_byte_that_is_not_utf_8_is_placed_as_characters_are(data: bytes, place: tuple[int, int]) -> None:
+    _, report = read(data)
+
+    assert places(report) == [("MG1001", *place)]
