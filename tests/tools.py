@@ -6,7 +6,8 @@ is marked ``tools``; where root or mmdebstrap is missing it is skipped.
 
 from __future__ import annotations
 
-import shlex
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.machine.overlay import Result, run_in_root
@@ -14,7 +15,6 @@ from tests.machine.rootfs import SUITES, host_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 __all__ = ["SUITES", "Result", "quadlet_generator", "systemd_analyze_security", "systemd_analyze_verify"]
 
@@ -25,6 +25,10 @@ QUADLET = "/usr/libexec/podman/quadlet"
 QUADLETS = "/etc/containers/systemd"
 UNITS = "/etc/systemd/system"
 GENERATED = "/run/systemd/generator"
+RUNTIME = "/run/user/0"
+USER_UNITS = "/etc/systemd/user"
+USER_GENERATED = f"{RUNTIME}/systemd/generator"
+LISTED = "/run/listed"
 
 #: The unit of Docker's package, which is not in the root file systems.
 _DOCKER = """\
@@ -51,28 +55,49 @@ def quadlet_generator(suite: str, *, user: bool = False) -> Callable[[Path], Res
 
 
 def systemd_analyze_verify(
-    suite: str, units: Path, *, quadlets: Path | None = None, executables: Sequence[str] = PROGRAMS
+    suite: str,
+    units: Path,
+    *,
+    quadlets: Path | None = None,
+    executables: Sequence[str] = PROGRAMS,
+    user: bool = False,
 ) -> Result:
     """What *suite*'s ``systemd-analyze verify`` says about each unit in the folder *units*.
 
     *quadlets* is a folder of quadlets; the units that the suite's generator makes of them are there too and verified
-    with the others. *executables* are programs that the host is to have. systemd-analyze ends with 0 after most
-    faults (an unknown key, say): a clean result is one with nothing in stdout and stderr.
+    with the others. *executables* are programs that the host is to have. *user*: they are units of a user's manager.
+    systemd-analyze ends with 0 after most faults (an unknown key, say): a clean result is one with nothing in stdout
+    and stderr.
     """
-    folders = {UNITS: units}
+    units_at, generated_at = (USER_UNITS, USER_GENERATED) if user else (UNITS, GENERATED)
+    manager, generator = ("--user", f"{QUADLET} -user") if user else ("--system", QUADLET)
+    folders = {units_at: units}
     generate = ""
     if quadlets is not None:
         folders[QUADLETS] = quadlets
         # what the generator says is quadlet_generator's business; a unit that it did not make is missed by verify
-        generate = f"mkdir -p {GENERATED}; QUADLET_UNIT_DIRS={QUADLETS} {QUADLET} {GENERATED} 2>/dev/null\n"
+        generate = (
+            f"mkdir -p {generated_at}; QUADLET_UNIT_DIRS={QUADLETS} {generator} {generated_at} 2>/dev/null\n"
+        )
     # the host's own units are verified only as far as ours pull them in
-    ours = shlex.join(f"{UNITS}/{path.name}" for path in sorted(units.iterdir()) if path.suffix in KINDS)
-    generated = " ".join(f"{GENERATED}/*{kind}" for kind in KINDS)
-    script = f"""
+    ours = "".join(f"{units_at}/{path.name}\n" for path in sorted(units.iterdir()) if path.suffix in KINDS)
+    generated = " ".join(f"{generated_at}/*{kind}" for kind in KINDS)
+    with tempfile.TemporaryDirectory() as listed:
+        # in a file: a thousand names are too long for an argument
+        (Path(listed) / "units").write_text(ours, encoding="utf-8")
+        folders[LISTED] = Path(listed)
+        script = f"""
 shopt -s nullglob
-{_DOCKER}{generate}exec systemd-analyze verify --man=no {ours} {generated}
+mapfile -t ours <{LISTED}/units
+{_DOCKER}{generate}exec systemd-analyze {manager} verify --man=no "${{ours[@]}}" {generated}
 """
-    return run_in_root([host_root(suite)], ["bash", "-c", script], folders=folders, executables=executables)
+        return run_in_root(
+            [host_root(suite)],
+            ["bash", "-c", script],
+            folders=folders,
+            executables=executables,
+            env={"XDG_RUNTIME_DIR": RUNTIME} if user else {},
+        )
 
 
 def systemd_analyze_security(suite: str, unit: Path, *, threshold: int) -> Result:

@@ -179,13 +179,15 @@ class _Compiler:
         """Resolve each server that has a place, and each model into the route to its servers; sorted by name."""
         servers: list[ModelServer] = []
         routes: dict[str, ModelRoute] = {}
+        unplaced = {fault.model for fault in placement.faults}
         for item in replicas:
             if item.name not in endpoints:
                 continue
             try:
                 server, upstream_models = self._server(item, placement, endpoints[item.name])
             except ServerError as fault:
-                if item.number == 1:
+                # one that got no GPU would be said to lack an image for hosts without
+                if item.number == 1 and not (item.name in unplaced and fault.path[-1] == "engine"):
                     self._server_fault(fault)
                 continue
             servers.append(server)
