@@ -67,11 +67,6 @@ class Target:
         return f"{self.vendor.value}-{self.arch}-{version}-{self.scope.value}"
 
     @property
-    def suite(self) -> str:
-        """The suite whose systemd is nearest to the target's."""
-        return "forky" if self.podman > NEWEST["trixie"] else "trixie"
-
-    @property
     def facts(self) -> HostFacts:
         count = 0 if self.vendor is Vendor.CPU else 8
         return HostFacts(
@@ -250,16 +245,16 @@ class Batch:
 
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Batch]:
-    """Every target that a suite's podman reads, or those that are its own, each file with the number of its target."""
+    """Every target that a suite's podman reads, or those of one podman, each file with the number of its target."""
     artifacts = {number: (target, emitted(target)) for number, target in enumerate(TARGETS)}
 
-    def batch(suite: str, scope: Scope, *, own: bool = False) -> Batch:
+    def batch(suite: str, scope: Scope, *, podman: tuple[int, ...] = ()) -> Batch:
         folder = tmp_path_factory.mktemp("batch")
         for name in ("quadlets", "units"):
             (folder / name).mkdir()
         wanted = set()
         for number, (target, files) in artifacts.items():
-            if target.scope is not scope or target.podman > NEWEST[suite] or (own and suite != target.suite):
+            if target.scope is not scope or target.podman > NEWEST[suite] or podman not in {(), target.podman}:
                 continue
             for artifact in files:
                 if unit_name(artifact.path) is None:
@@ -295,9 +290,12 @@ def test_the_generator_takes_every_quadlet_without_a_word(
 
 @pytest.mark.tools
 @pytest.mark.parametrize("scope", Scope, ids=lambda scope: scope.value)
-@pytest.mark.parametrize("suite", SUITES)
-def test_systemd_takes_every_unit_without_a_word(suite: str, scope: Scope, batches: Callable[..., Batch]) -> None:
-    folder = batches(suite, scope, own=True).folder
+@pytest.mark.parametrize("podman", [podman for podman, _ in RELEASES], ids=str)
+def test_systemd_takes_every_unit_without_a_word(
+    podman: tuple[int, ...], scope: Scope, batches: Callable[..., Batch]
+) -> None:
+    suite = next(suite for suite in SUITES if podman <= NEWEST[suite])
+    folder = batches(suite, scope, podman=podman).folder
     result = systemd_analyze_verify(
         suite,
         folder / "units",
