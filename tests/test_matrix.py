@@ -42,7 +42,8 @@ RELEASES = (((5, 8, 2), 258), ((5, 4, 2), 257), ((4, 9, 3), 255), ((4, 4, 1), 25
 NEWEST = {"trixie": (5, 4, 2), "forky": (5, 8, 2)}
 PROGRAMS = {
     **{engine.program: f"/usr/local/bin/{engine.program}" for engine in ENGINES.values() if engine.program},
-    **{"podman": "/usr/bin/podman", "docker": "/usr/bin/docker"},
+    "podman": "/usr/bin/podman",
+    "docker": "/usr/bin/docker",
 }
 PYTHON = "/opt/modelgrid/bin/python"
 OWN_PROGRAM = "/usr/local/bin/own"
@@ -118,10 +119,10 @@ def serving(engine: Engine, runtime: str) -> dict[str, Any]:
         spec["volumes"] = [
             {"source": "/srv/extra", "target": "/extra", "writable": True},
             {"source": "shared", "target": "/shared"},
+            {"source": "/srv/labelled", "target": "/labelled", "relabel": True},
         ]
     if runtime == "podman":
         spec |= {"secrets": {"HF_TOKEN": "podman"}, "selinux": {"type": "nvidia_container_t"}}
-        spec["volumes"].append({"source": "/srv/labelled", "target": "/labelled", "relabel": True})
     return spec
 
 
@@ -200,7 +201,7 @@ def refusal(spec: dict[str, Any], target: Target, *, shared: bool) -> tuple[str,
 
 
 def refused(grid_: dict[str, Any], target: Target) -> dict[tuple[str, ...], str]:
-    found = {}
+    found: dict[tuple[str, ...], str] = {}
     for section in ("models", "servers"):
         for name, spec in grid_[section].items():
             fault = refusal(spec, target, shared=section == "servers") if "engine" in spec else None

@@ -76,9 +76,7 @@ def systemd_analyze_verify(
     if quadlets is not None:
         folders[QUADLETS] = quadlets
         # what the generator says is quadlet_generator's business; a unit that it did not make is missed by verify
-        generate = (
-            f"mkdir -p {generated_at}; QUADLET_UNIT_DIRS={QUADLETS} {generator} {generated_at} 2>/dev/null\n"
-        )
+        generate = f"mkdir -p {generated_at}; QUADLET_UNIT_DIRS={QUADLETS} {generator} {generated_at} 2>/dev/null\n"
     # the host's own units are verified only as far as ours pull them in
     ours = "".join(f"{units_at}/{path.name}\n" for path in sorted(units.iterdir()) if path.suffix in KINDS)
     generated = " ".join(f"{generated_at}/*{kind}" for kind in KINDS)

@@ -249,7 +249,7 @@ class _Compiler:
                 scope=context.scope,
                 base=PurePosixPath("/") if context.foreign else context.base,
                 cache=context.cache,
-                state=context.state_root / "modelgrid" / want.slug,
+                state=context.state_root / "modelgrid" / item.slug,
                 revision=context.revision,
                 secrets=self.config.secrets,
             ),

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.engines.builtin import CUSTOM, Engine, HealthData, TaskData, VolumeData, Words
+from modelgrid.engines.builtin import CUSTOM, Engine, HealthData, Shared, TaskData, VolumeData, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,11 +36,18 @@ def _changed(engine: Engine, change: schema.Engine) -> Engine:
     if change.image is not None:
         # the user's image takes the place of the vendor's, whatever the vendor
         new["images"] = dict.fromkeys(("cpu", "nvidia", "amd", "intel"), change.image)
-    new["images"] = {**new.get("images", engine.images), **change.images}
+    # one for a vendor takes the place of all that the engine has for its processors
+    kept = {name: image for name, image in engine.images.items() if name.partition("-")[0] not in change.images}
+    new["images"] = {**new.get("images", kept), **change.images}
     if change.program is not None:
         new["embedded"] = ""
     if change.command is not None:
+        # words of the engine's around another command would have no meaning
         new |= {"image_command": (), "native_command": tuple(change.native_command or ()), "shared": None}
+    if change.image_command is not None:
+        new["image_command"] = tuple(change.image_command)
+    if change.shared is not None:
+        new["shared"] = _shared(change.shared)
     new["env"] = {**engine.env, **change.env}
     new["env_native"] = {**engine.env_native, **change.env_native}
     new["options"] = {**engine.options, **{name: _words(words) for name, words in change.options.items()}}
@@ -57,6 +64,15 @@ def _changed(engine: Engine, change: schema.Engine) -> Engine:
     if change.volumes is not None:
         new["volumes"] = tuple(VolumeData(name=item.name, target=item.target) for item in change.volumes)
     return replace(engine, **new)
+
+
+def _shared(shared: schema.SharedServer) -> Shared:
+    return Shared(
+        command=tuple(shared.command),
+        env=shared.env,
+        upstream_model=shared.upstream_model or "",
+        folder=shared.folder,
+    )
 
 
 def _words(words: schema.Words) -> Words:

@@ -68,7 +68,7 @@ def _of_engine(name: str, engine: Engine, servers: list[Model | Server]) -> Iter
         yield ("image",), f"image has no effect: {why}"
     if contained:
         return
-    for field in ("port", "entrypoint", "image_program", "volumes", "shm_size"):
+    for field in ("port", "entrypoint", "image_program", "image_command", "volumes", "shm_size"):
         if getattr(engine, field) is not None:
             yield (field,), f"{field} has no effect: no model of {name} runs in a container"
     if engine.health is not None and engine.health.command is not None:

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
     from modelgrid.compile.wanted import Wanted
     from modelgrid.config.schema import Config, Engine
+    from modelgrid.engines.builtin import TaskData, Words
+
+_OPTIONS: Final = ("args", "context", "parallel", "gpus", "vram", "idle_unload", "task")
+_COMMANDS: Final = ("command", "options", "vendors", "tasks", "shared")
 
 #: By field of ModelServer or of its launch: the fields of the model or shared server, then those of its engine.
 _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "image": (("image",), ("image", "images")),
     "entrypoint": ((), ("entrypoint",)),
-    "arguments": (("args", "context", "parallel", "gpus", "vram", "idle_unload"), ("command", "options", "tasks")),
+    "arguments": (_OPTIONS, ("image_command", *_COMMANDS)),
     "attachment": (("egress", "port", "runtime"), ("port",)),
     "mounts": (("volumes",), ()),
     "volumes": (("volumes",), ("volumes",)),
@@ -29,7 +33,7 @@ _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "health": (("start_timeout",), ("health",)),
     "health_command": ((), ("health",)),
     "after_start": ((), ("after_start",)),
-    "argv": (("args", "context", "parallel", "port"), ("program", "native_command", "command", "options", "tasks")),
+    "argv": (("port", *_OPTIONS), ("program", "native_command", *_COMMANDS)),
     "selinux": (("selinux",), ()),
     "podman_secrets": (("secrets",), ()),
     "credentials": (("secrets",), ()),
@@ -64,15 +68,17 @@ def origins_of(want: Wanted, config: Config) -> Mapping[str, tuple[str, ...]]:
 
 
 def _variables(want: Wanted, engine: Engine | None, builtin: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    options = {name for words in want.engine.options.values() for name in words.env}
-    declared = {*engine.env, *engine.env_native} if engine is not None else set()
-    for name in {*want.engine.env, *want.engine.env_native, *options, *want.serving.env, *want.serving.secrets}:
+    built = want.engine
+    others: tuple[Words | TaskData, ...] = (*built.options.values(), *built.vendors.values(), *built.tasks.values())
+    names = {name for words in others for name in words.env} | (built.shared.env.keys() if built.shared else set())
+    declared = {name: field for field in ("env", "env_native") for name in (getattr(engine, field) if engine else ())}
+    for name in {*built.env, *built.env_native, *names, *want.serving.env, *want.serving.secrets}:
         if name in want.serving.env:
             yield name, (format_path((*want.path, "env", name)),)
         elif name in want.serving.secrets:
             yield name, (format_path((*want.path, "secrets", name)),)
         elif name in declared:
-            yield name, (format_path(("engines", want.engine.name, "env", name)),)
+            yield name, (format_path(("engines", want.engine.name, declared[name], name)),)
         else:
             given = [option for option, words in want.engine.options.items() if name in words.env]
             paths = tuple(format_path((*want.path, field)) for field in _given(want.serving, tuple(given)))

@@ -42,6 +42,9 @@ _SECRETS = PurePosixPath("/run/secrets")
 #: Ends of names of variables that hold the path of a secret.
 _PATH_ENDS = ("_PATH", "_FILE")
 
+#: Docker has secrets in swarms only, and its daemon sees nothing of the service that asks it for a container.
+_NOT_BY_DOCKER = "use runtime: podman or native, or show the container a file of the host by `volumes`"
+
 #: What a native server may open beside the pseudo devices (systemd.resource-control(5), DeviceAllow=).
 _DEVICE_NODES = {
     Vendor.NVIDIA: ("char-nvidia*",),
@@ -58,7 +61,7 @@ class Place:
         gpus: those that it has; *share*: hundredths of the memory of each that the engine may take, where it asks.
         base: folder that relative sources start from.
         cache: folder of weights from Python packages.
-        state: folder on the host that a native server keeps state in.
+        state: folder on the host that a native server keeps state in, and no other.
         revision: of the weights in a repository; empty where none is pinned.
         secrets: those that the configuration declares.
     """
@@ -214,7 +217,7 @@ def _process(want: Wanted, at: Place) -> Built:
     launch = Process(
         argv=(*program, *engine.native_command, *arguments(want, options, _vendor(at), values)),
         devices=_DEVICE_NODES[at.gpus[0].vendor] if at.gpus else (),
-        state_directory=f"modelgrid/{want.slug}" if "{state}" in "".join(engine.env_native.values()) else "",
+        state_directory=f"modelgrid/{at.state.name}" if "{state}" in "".join(engine.env_native.values()) else "",
         egress=want.fetches if want.serving.egress is None else want.serving.egress,
         after_start=_after_start(want, values, each),
     )
@@ -235,6 +238,10 @@ def _values(want: Wanted, each: Mapping[str, Mapping[str, str]]) -> dict[str, st
     """Return what placeholders stand for: of the one model, or of all that share the server."""
     if not want.shared:
         return dict(each[want.models[0].name])
+    for name, values in each.items():
+        if joined(["", ""]) in values["source"]:
+            hint = f"{joined(['', ''])} stands between the sources of models on one server: rename the file"
+            raise ServerError("MG3018", f"the source of {name} cannot be listed", ("models", name, "source"), hint)
     return {
         "slug": want.slug,
         "models": joined(list(each)),
@@ -268,7 +275,9 @@ def _upstream_models(want: Wanted, values: Mapping[str, str], each: Mapping[str,
 
 
 def _revision(want: Wanted, at: Place) -> str:
-    return at.revision(want.source) if want.source is not None else ""
+    """Return the revision of the weights, of several models in their order; empty where none is pinned."""
+    found = [at.revision(model.source) if model.source is not None else "" for model in want.models]
+    return joined(found) if any(found) else ""
 
 
 def _secrets(want: Wanted, at: Place) -> tuple[tuple[PodmanSecret, ...], tuple[Credential, ...], dict[str, str]]:
@@ -282,14 +291,18 @@ def _secrets(want: Wanted, at: Place) -> tuple[tuple[PodmanSecret, ...], tuple[C
         if secret.podman is not None:
             if want.manager not in {Manager.QUADLET, Manager.PODMAN}:
                 hint = "give the secret as a file, and name a variable that ends in _PATH or _FILE"
+                if want.manager is Manager.DOCKER:
+                    hint = _NOT_BY_DOCKER
                 raise ServerError("MG4010", f"{name} is a secret of podman, and {want.name} has none", path, hint)
             shown = str(_SECRETS / name) if as_file else ""
             podman.append(PodmanSecret(name=secret.podman, variable=variable, path=shown))
             continue
+        if want.manager is Manager.DOCKER:
+            raise ServerError("MG4010", f"{name} cannot be handed to Docker's containers", path, _NOT_BY_DOCKER)
         if not as_file:
             hint = f"name a variable that takes a path, such as {variable}_PATH, or make it a secret of podman"
             raise ServerError("MG4010", f"the value of {name} would stand in the environment", path, hint)
-        if want.manager is Manager.DOCKER or (want.manager is not None and at.scope is Scope.USER):
+        if want.manager is not None and at.scope is Scope.USER:
             hint = "make it a secret of podman: podman secret create"
             raise ServerError("MG4010", f"the file of {name} cannot be handed to this container", path, hint)
         source = secret.file or secret.encrypted or ""

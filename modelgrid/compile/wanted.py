@@ -133,6 +133,7 @@ def wanted_server(
     manager = _manager(serving.runtime, path, target)
     if shared:
         _check_shared(name, engine, manager, path)
+        _check_tasks(models, engine)
     fetches = any(model.source is not None and model.source.kind.value in engine.fetches for model in models)
     egress = fetches if serving.egress is None else serving.egress
     if serving.egress is False and target.scope is Scope.USER:
@@ -181,6 +182,21 @@ def _manager(runtime: Runtime, path: Path, target: Target) -> Manager | None:
                 hint = "install podman there, or use runtime: native"
                 raise ServerError("MG4005", "the host has no podman", (*path, "runtime"), hint)
             return Manager.PODMAN if facts.podman is not None and facts.podman < QUADLET_SINCE else Manager.QUADLET
+
+
+def _check_tasks(models: tuple[WantedModel, ...], engine: Engine) -> None:
+    """See that the words of one model's task are not said to a server of models with another."""
+    first = engine.tasks[models[0].fields.task.value]
+    for model in models[1:]:
+        words = engine.tasks[model.fields.task.value]
+        if (words.command, words.env) != (first.command, first.env):
+            raise ServerError(
+                "MG3019",
+                f"one server of {engine.name} is for {models[0].fields.task.value} or for"
+                f" {model.fields.task.value}, not for both",
+                (*model.path, "task"),
+                "give the model another server",
+            )
 
 
 def _check_shared(name: str, engine: Engine, manager: Manager | None, path: Path) -> None:

@@ -259,24 +259,39 @@ def _entries(config: Config) -> Iterator[tuple[str, str, Engine | Model | Server
     yield from servings(config)
 
 
+def _variables(config: Config) -> Iterator[Path]:
+    """Yield the path of every variable that the file sets."""
+    for section, name, serving in servings(config):
+        yield from ((section, name, "env", variable) for variable in serving.env)
+        yield from ((section, name, "secrets", variable) for variable in serving.secrets)
+    for name, engine in config.engines.items():
+        own: Path = ("engines", name)
+        yield from ((*own, "env", variable) for variable in engine.env)
+        yield from ((*own, "env_native", variable) for variable in engine.env_native)
+        for field, entries in (("options", engine.options), ("vendors", engine.vendors), ("tasks", engine.tasks)):
+            for key, words in entries.items():
+                yield from ((*own, field, str(key), "env", variable) for variable in words.env)
+        if engine.shared is not None:
+            yield from ((*own, "shared", "env", variable) for variable in engine.shared.env)
+
+
 def check_environment(config: Config) -> Iterator[Fault]:
     """Variables have names that systemd and podman take, and load no code."""
-    for section, name, entry in _entries(config):
-        for variable in entry.env:
-            path = (section, name, "env", variable)
-            letters = variable.replace("_", "a")
-            if variable.startswith("LD_"):
-                message = f"{variable} loads code into every program that the server starts"
-                hint = "build the library into the image"
-                yield Fault(code="MG3012", message=message, path=path, hint=hint, at_key=True)
-            elif not (letters.isascii() and letters.isalnum()) or letters[0].isdigit():
-                yield Fault(
-                    code="MG3013",
-                    message=f'"{variable}" is no name of a variable',
-                    path=path,
-                    hint="use letters, digits and _, with no digit first",
-                    at_key=True,
-                )
+    for path in _variables(config):
+        variable = str(path[-1])
+        letters = variable.replace("_", "a")
+        if variable.startswith("LD_"):
+            message = f"{variable} loads code into every program that the server starts"
+            hint = "build the library into the image"
+            yield Fault(code="MG3012", message=message, path=path, hint=hint, at_key=True)
+        elif not (letters.isascii() and letters.isalnum()) or letters[0].isdigit():
+            yield Fault(
+                code="MG3013",
+                message=f'"{variable}" is no name of a variable',
+                path=path,
+                hint="use letters, digits and _, with no digit first",
+                at_key=True,
+            )
 
 
 def check_gpus(config: Config) -> Iterator[Fault]:

@@ -152,6 +152,19 @@ class TaskWords(_Section):
     """API paths that the gateway may forward to it."""
 
 
+class SharedServer(_Section):
+    """How one server of an engine serves several models."""
+
+    command: list[Text] = Field(default_factory=list)
+    """Arguments in place of the engine's `command`. Left out: the same."""
+    env: dict[Text, Text] = Field(default_factory=dict)
+    """More environment. `{models}` and `{sources}` are all of them with `;` between, `{count}` how many."""
+    upstream_model: Text | None = None
+    """What the server then calls each model. Left out: the engine's `upstream_model`."""
+    folder: Annotated[bool, Field(strict=True)] = False
+    """Whether it finds the weights by looking into `/models`, each under its model's `{slug}`."""
+
+
 class EngineVolume(_Section):
     """A volume that every container of an engine gets: a cache, or a library of weights."""
 
@@ -165,7 +178,7 @@ class Engine(_Section):
     """A model server: changes to a built-in one, or one of your own.
 
     Placeholders in its texts: `{model}`, `{source}`, `{host}`, `{port}`, `{program}`, `{state}`, `{slug}`, in options
-    `{value}`, and for several models on one server `{models}` and `{sources}`.
+    `{value}`, and for several models on one server `{models}`, `{sources}` and `{count}`.
     """
 
     extends: EngineName | None = Field(default=None, examples=["vllm"])
@@ -178,6 +191,8 @@ class Engine(_Section):
     """Program on the host, for `runtime: native`: a name on its PATH or an absolute path."""
     image_program: Text | None = None
     """What `{program}` is in a container."""
+    image_command: list[Text] | None = None
+    """Arguments that the image's entrypoint needs first and the program has."""
     native_command: list[Text] | None = None
     """Arguments that the program needs first and the image's entrypoint has."""
     port: Port | None = None
@@ -196,6 +211,8 @@ class Engine(_Section):
     """What GPUs of a vendor add."""
     tasks: dict[Task, TaskWords] = Field(default_factory=dict)
     """What it can be started for."""
+    shared: SharedServer | None = None
+    """How one server serves several models. Left out, where `command` is given: it cannot."""
     sources: list[SourceName] | None = Field(default=None, min_length=1)
     """Kinds of source that it takes; `none`: it can do without."""
     fetches: list[SourceName] | None = None

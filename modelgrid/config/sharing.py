@@ -34,7 +34,7 @@ def check_servers(config: Config, *, declared: Collection[str]) -> Iterator[Faul
 
 
 def check_serving(config: Config) -> Iterator[Fault]:
-    """Every model has an engine or a server, and a shared server has models."""
+    """Every model has an engine or a server, a shared server has models, and a secret somebody who gets it."""
     for name, model in config.models.items():
         if model.server is None and model.engine is None:
             hint = "say `engine: NAME` for a server of its own, or `server: NAME` for one under `servers`"
@@ -51,6 +51,11 @@ def check_serving(config: Config) -> Iterator[Fault]:
                 at_key=True,
                 warning=True,
             )
+    secrets = {name for _, _, serving in servings(config) for name in serving.secrets.values()}
+    for name in config.secrets:
+        if name not in secrets:
+            message, hint = f"nothing uses the secret {name}", "remove it, or keep it under a key that starts with x-"
+            yield Fault(code="MG3017", message=message, path=("secrets", name), hint=hint, at_key=True, warning=True)
 
 
 def check_fallbacks(config: Config, *, declared: Collection[str]) -> Iterator[Fault]:
@@ -81,20 +86,12 @@ def check_secrets(config: Config, *, declared: Collection[str]) -> Iterator[Faul
             message = f"the secret is in {' and '.join(given)}" if given else "the secret is nowhere"
             hint = f"give one of {', '.join(_ONE_OF)}"
             yield Fault(code="MG3026", message=message, path=("secrets", name), hint=hint, at_key=True)
-    used: set[str] = set()
     for section, owner, serving in servings(config):
         for variable, name in serving.secrets.items():
             path = (section, owner, "secrets", variable)
-            used.add(name)
             if name not in declared:
                 hint = suggestion(name, declared) or "declare it under `secrets`"
                 yield Fault(code="MG3025", message=f'there is no secret "{name}"', path=path, hint=hint)
             if variable in serving.env:
                 message = f"{variable} is in `env` as well"
                 yield Fault(code="MG3025", message=message, path=path, hint="remove one of the two")
-    for name in config.secrets:
-        if name not in used:
-            message = f"nothing uses the secret {name}"
-            yield Fault(
-                code="MG3017", message=message, path=("secrets", name), hint="remove it", at_key=True, warning=True
-            )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelgrid.emit.quoting import Value
-    from modelgrid.ir import Container, Deployment, ModelServer, Network
+    from modelgrid.ir import Container, Deployment, ModelServer, Mount, Network
 
 #: Since this version podman kills a container whose health check fails (podman's release notes, 4.2).
 _KILLS_UNHEALTHY = (4, 2)
@@ -117,7 +117,7 @@ def _options(model: ModelServer, launch: Container) -> Iterator[Value]:
     for key, value in model.environment:
         yield from ("--env", f"{key}={value}")
     for mount in launch.mounts:
-        yield from ("--mount", names.mount_option(mount))
+        yield from _mount(mount)
     for item in model.credentials:
         # %d: the folder of the unit's credentials (systemd.unit(5), SPECIFIERS)
         yield from ("--volume", (Specifier("%d"), f"/{item.name}:/run/secrets/{item.name}:ro"))
@@ -139,6 +139,14 @@ def _options(model: ModelServer, launch: Container) -> Iterator[Value]:
     for key, value in names.labels(model):
         yield from ("--label", f"{key}={value}")
     yield from ("--stop-timeout", str(stop_seconds(model)))
+
+
+def _mount(mount: Mount) -> Iterator[str]:
+    if mount.relabel:
+        # Docker's --mount has no word for it; what the user mounts has no colon
+        yield from ("--volume", f"{mount.source}:{mount.target}:{names.mount_flags(mount)}")
+    else:
+        yield from ("--mount", names.mount_option(mount))
 
 
 def _confinement(model: ModelServer, launch: Container) -> Iterator[str]:

@@ -31,6 +31,7 @@
     Pull=never
     Exec=/models/bge-m3 --served-model-name bge-m3 --host 0.0.0.0 --port 8000 --runner pooling --gpu-memory-utilization 0.09
     Environment=HF_HUB_DISABLE_TELEMETRY=1
+    Environment=TRITON_CACHE_DIR=/root/.cache/triton
     Environment=VLLM_NO_USAGE_STATS=1
     Volume=/srv/models/bge-m3:/models/bge-m3:ro
     Volume=modelgrid-cache-bge-m3:/root/.cache
@@ -56,7 +57,7 @@
     StopTimeout=30
     Label=io.modelgrid.managed=true
     Label=io.modelgrid.model=bge-m3
-    Label=io.modelgrid.config-hash=ec89c71e185c93eb61c414db3c25567f8fe88683aaae79970e320c27a8d0b484
+    Label=io.modelgrid.config-hash=ab721102b06e39967ed93d70f623a3c7e028e7dea86d14d4ff44d650041a0a72
 
     [Quadlet]
     # It needs no network beyond this host: not to wait for network-online.target.
@@ -81,7 +82,7 @@
     Engine=vllm
     Origin=$.models.bge-m3
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 4294967296
-    ConfigHash=ec89c71e185c93eb61c414db3c25567f8fe88683aaae79970e320c27a8d0b484
+    ConfigHash=ab721102b06e39967ed93d70f623a3c7e028e7dea86d14d4ff44d650041a0a72
 
     [Install]
     WantedBy=modelgrid.target
@@ -106,6 +107,7 @@
     Pull=never
     Exec=Qwen/Qwen2.5-Coder-32B-Instruct --served-model-name qwen-coder --host 0.0.0.0 --port 8000 --max-model-len 32768 --tensor-parallel-size 2 --gpu-memory-utilization 0.84 --max-num-batched-tokens 8192 --enable-prefix-caching
     Environment=HF_HUB_DISABLE_TELEMETRY=1
+    Environment=TRITON_CACHE_DIR=/root/.cache/triton
     Environment=VLLM_NO_USAGE_STATS=1
     Volume=modelgrid-cache-qwen-coder:/root/.cache
     AddDevice=nvidia.com/gpu=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10
@@ -128,7 +130,7 @@
     StopTimeout=30
     Label=io.modelgrid.managed=true
     Label=io.modelgrid.model=qwen-coder
-    Label=io.modelgrid.config-hash=abd913b250e719077fbc855905c4a441377e3aa079c66bec345d5f90b62b53f7
+    Label=io.modelgrid.config-hash=c483c8c87475ff6846b0054d70eb70d676dbbc3714835f36c32df9eb57cc2645
 
     [Service]
     TimeoutStartSec=1830s
@@ -150,7 +152,7 @@
     Origin=$.models.qwen-coder
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 42949672960
     Claim=GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21 42949672960
-    ConfigHash=abd913b250e719077fbc855905c4a441377e3aa079c66bec345d5f90b62b53f7
+    ConfigHash=c483c8c87475ff6846b0054d70eb70d676dbbc3714835f36c32df9eb57cc2645
 
     [Install]
     WantedBy=modelgrid.target
@@ -344,7 +346,7 @@
     ])
   ];
   systemd.units."modelgrid-image-vllm-openai-v0-26-0-712368ba-image.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=0b0509dc95425ca0b00037d643598a0a7a3f705acae9a50d4ed2ff67252cd79f\n"; };
-  systemd.units."modelgrid-model-bge-m3.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=ec89c71e185c93eb61c414db3c25567f8fe88683aaae79970e320c27a8d0b484\n"; };
-  systemd.units."modelgrid-model-qwen-coder.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=abd913b250e719077fbc855905c4a441377e3aa079c66bec345d5f90b62b53f7\n"; };
+  systemd.units."modelgrid-model-bge-m3.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=ab721102b06e39967ed93d70f623a3c7e028e7dea86d14d4ff44d650041a0a72\n"; };
+  systemd.units."modelgrid-model-qwen-coder.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=c483c8c87475ff6846b0054d70eb70d676dbbc3714835f36c32df9eb57cc2645\n"; };
   systemd.units."modelgrid-network.service" = { overrideStrategy = "asDropin"; text = "[Unit]\nX-ModelGridConfigHash=46ffe9ffae1c642579a04caea238a2216eaa849fc169d817cc3d66d308d04827\n"; };
 }
