@@ -34,7 +34,7 @@ def check_servers(config: Config, *, declared: Collection[str]) -> Iterator[Faul
 
 
 def check_serving(config: Config) -> Iterator[Fault]:
-    """Every model has an engine or a server, a shared server has models, and a secret somebody who gets it."""
+    """Every model has an engine or a server, a shared server has models, a secret a place and somebody who gets it."""
     for name, model in config.models.items():
         if model.server is None and model.engine is None:
             hint = "say `engine: NAME` for a server of its own, or `server: NAME` for one under `servers`"
@@ -52,7 +52,10 @@ def check_serving(config: Config) -> Iterator[Fault]:
                 warning=True,
             )
     secrets = {name for _, _, serving in servings(config) for name in serving.secrets.values()}
-    for name in config.secrets:
+    for name, secret in config.secrets.items():
+        if all(getattr(secret, field) is None for field in _ONE_OF):
+            message, hint = "the secret is nowhere", f"give one of {', '.join(_ONE_OF)}"
+            yield Fault(code="MG3026", message=message, path=("secrets", name), hint=hint, at_key=True)
         if name not in secrets:
             message, hint = f"nothing uses the secret {name}", "remove it, or keep it under a key that starts with x-"
             yield Fault(code="MG3017", message=message, path=("secrets", name), hint=hint, at_key=True, warning=True)
@@ -79,12 +82,11 @@ def check_fallbacks(config: Config, *, declared: Collection[str]) -> Iterator[Fa
 
 
 def check_secrets(config: Config, *, declared: Collection[str]) -> Iterator[Fault]:
-    """Every secret that is used is declared, and says in one way where it is. *declared*: all secrets of the file."""
+    """Every secret that is used is declared, and is in one place at most. *declared*: all secrets of the file."""
     for name, secret in config.secrets.items():
         given = [field for field in _ONE_OF if getattr(secret, field) is not None]
-        if len(given) != 1:
-            message = f"the secret is in {' and '.join(given)}" if given else "the secret is nowhere"
-            hint = f"give one of {', '.join(_ONE_OF)}"
+        if len(given) > 1:
+            message, hint = f"the secret is in {' and '.join(given)}", f"give one of {', '.join(_ONE_OF)}"
             yield Fault(code="MG3026", message=message, path=("secrets", name), hint=hint, at_key=True)
     for section, owner, serving in servings(config):
         for variable, name in serving.secrets.items():
