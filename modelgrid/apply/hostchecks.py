@@ -12,6 +12,7 @@ from modelgrid.apply.process import NOT_FOUND
 from modelgrid.apply.units import units_of
 from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import TARGET
+from modelgrid.emit.podman_keys import has_quadlet
 from modelgrid.errors import HostError
 from modelgrid.host.facts import version_numbers
 from modelgrid.ir import Scope
@@ -31,7 +32,9 @@ _UNSAFE = re.compile(r"nfs4?|9p|fuse(?:blk|\..+)?|overlay|cifs|smb3|virtiofs")
 
 
 def check_host(host: Host, *, containers: bool, writing: bool = True) -> None:
-    """Check that *host* can take a tree, one with *containers* or without; without *writing*, that it can be planned.
+    """Check that *host* can take a tree, one with *containers* or not; without *writing*, that it can be planned.
+
+    Containers are those of podman; what Docker needs, compiling has asked for.
 
     Raises:
         HostError: it cannot: no systemd, no or an old podman, a read-only or unsafe file system, missing rights.
@@ -104,7 +107,8 @@ def _check_podman(host: Host) -> None:
     version = version_numbers(done.stdout)
     if version is None:
         raise HostError("podman does not tell its version", hint="run podman --version to see what is wrong with it")
-    if version < PODMAN_FLOOR:
+    # without a generator it makes containers by plain services, which need nothing newer
+    if has_quadlet(version) and version < PODMAN_FLOOR:
         found = ".".join(str(part) for part in version)
         raise HostError(
             f"podman {found} is too old: apply needs {needed} or newer for its quadlets",

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from modelgrid.emit.artifact import Artifact
 
 
+#: Ends of services that others need to have run.
+_MADE_FIRST = ("-image.service", "-network.service")
+
+
 class Role(Enum):
     """What kind of unit it is, which decides how a change of it is brought to effect."""
 
@@ -110,7 +114,7 @@ def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
             artifact=item,
             role=_role(name, item, values),
             values=values,
-            needs=_needs(item) | _pulls(values, found),
+            needs=_needs(item) | _required(values, found),
             wanted=name == TARGET or name in by_target or TARGET in installed,
         )
     return MappingProxyType(units)
@@ -188,10 +192,10 @@ def _needs(item: Artifact) -> frozenset[str]:
     return frozenset(name for file in references if (name := unit_name(f"{QUADLETS}/{file}")) is not None)
 
 
-def _pulls(values: Mapping[Key, tuple[str, ...]], names: Iterable[str]) -> frozenset[str]:
-    """Return the services among *names* that pull an image for the unit, which says so itself."""
+def _required(values: Mapping[Key, tuple[str, ...]], names: Iterable[str]) -> frozenset[str]:
+    """Return the services among *names* that pull an image or make the network of the unit, which says so itself."""
     required = {word for value in values.get(("Unit", "Requires"), ()) for word in value.split()}
-    return frozenset(name for name in required.intersection(names) if name.endswith("-image.service"))
+    return frozenset(name for name in required.intersection(names) if name.endswith(_MADE_FIRST))
 
 
 def _parse(text: str) -> Mapping[Key, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from modelgrid.emit.artifact import UNITS, Artifact
 from modelgrid.emit.model import health_gate, render_model, stop_seconds
 from modelgrid.emit.quoting import Specifier, Unrepresentable, traced
 from modelgrid.emit.render import render
-from modelgrid.emit.systemd_quoting import command, line, token, word
+from modelgrid.emit.systemd_quoting import command, line, note, token, word
 from modelgrid.ir import Isolated, Manager
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def image(manager: Manager, reference: str, deployment: Deployment) -> Artifact:
         "docker": manager is Manager.DOCKER,
         "missing": command("/bin/sh", "-c", f'! {program} image inspect "$0" >/dev/null 2>&1', reference),
         "pull": command(program, "pull", reference),
+        "reference": note(reference),
     }
     content = render("systemd/image.service.j2", values)
     return Artifact(path=f"{UNITS}/{image_service(manager, reference)}", content=content)
@@ -103,7 +104,7 @@ def _program(manager: Manager, deployment: Deployment) -> str:
 
 def image_service(manager: Manager, reference: str) -> str:
     """Return the name of the service that pulls *reference*."""
-    return f"{names.image_file(reference).removesuffix('.image')}-{manager.value}.service"
+    return f"{names.image_file(reference).removesuffix('.image')}-{manager.value}-image.service"
 
 
 def network_service(manager: Manager) -> str:

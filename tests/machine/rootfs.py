@@ -44,6 +44,9 @@ HOST_PACKAGES = (
     "uidmap",
 )
 
+#: What a suite needs beside these. The crun of Debian 12 raises a limit that the sandbox may not raise; runc does not.
+ADDED = {"bookworm": ("runc",)}
+
 #: What mmdebstrap is told besides the suite and the packages.
 OPTIONS = (
     # a suite that is not released yet may have a Release file past its date
@@ -94,7 +97,7 @@ def root(suite: str, packages: Sequence[str], *, kind: str) -> Path:
 
 def host_root(suite: str) -> Path:
     """A host with systemd, podman and Python."""
-    return root(suite, HOST_PACKAGES, kind="host")
+    return root(suite, (*HOST_PACKAGES, *ADDED.get(suite, ())), kind="host")
 
 
 def bootstrap(suite: str, path: Path, packages: Sequence[str], *, variant: str) -> None:
