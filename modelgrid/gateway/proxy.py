@@ -84,7 +84,9 @@ class Proxy:
             raise ClientGoneError from None
         except UpstreamError as error:
             if not request.reply.status:
-                raise _failure(error, route, request) from error
+                # one that stood in may have failed before there was an answer
+                failed = view.find(request.fallback) if request.fallback else None
+                raise _failure(error, failed or route, request) from error
             # less was sent than announced: leaving the answer unfinished makes the server end the connection
             request.failed = "model"
         finally:
@@ -107,12 +109,11 @@ class Proxy:
             UpstreamError: the *error* of the model that was asked for when none can; else that of the one that can.
         """
         for other in others:
-            try:
-                answer = await self._ask(request, other, asked, call)
-            except UnreachableError:
-                continue
             request.fallback = other.model
-            return answer, other
+            try:
+                return await self._ask(request, other, asked, call), other
+            except UnreachableError:
+                request.fallback = None
         raise error
 
     async def _ask(self, request: Request, route: Route, asked: Peek, call: Call) -> Answer:

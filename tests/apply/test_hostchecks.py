@@ -76,7 +76,6 @@ def no_analyze(machine: Machine) -> None:
         (nixos, "NixOS builds /etc itself", "compile -o"),
         (nix_store, "NixOS builds /etc itself", "compile -o"),
         (no_podman, "podman is not installed.* 5.3 or newer", "runtime: native"),
-        (podman_of_debian_12, r"podman 4\.3\.1 is too old: apply needs 5\.3 or newer", "Debian 13"),
         (podman_of_ubuntu_24, r"podman 4\.9\.3 is too old: apply needs 5\.3 or newer", "runtime: native"),
         (on_nfs, "/etc is on nfs4", "local file system"),
         (on_overlay, "/etc is on overlay", "local file system"),

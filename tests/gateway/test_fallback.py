@@ -137,3 +137,12 @@ def test_a_client_that_leaves_ends_its_work(backed_up: Gateway, upstream: Upstre
 def test_a_manifest_that_falls_back_to_no_other_model_is_refused(fallback: tuple[str, ...]) -> None:
     with pytest.raises(ManifestError, match=f"'a' cannot fall back to {fallback[0]}"):
         RoutingTable(manifest(route("a", 1, fallback=fallback), route("b", 1, aliases=("alias",))))
+
+
+def test_one_that_stands_in_and_breaks_is_the_one_that_failed(backed_up: Gateway) -> None:
+    status, headers, answer = backed_up.chat("chat", {"mode": "die"})
+
+    assert status == 502
+    assert "`llama3:8b`" in answer["error"]["message"]
+    line = backed_up.logged(lambda found: found.get("id") == headers["x-request-id"])
+    assert (line["model"], line["fallback"]) == ("chat", "llama3:8b")
