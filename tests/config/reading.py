@@ -34,7 +34,7 @@ def check_text(text: str | bytes, **options: Any) -> tuple[Config | None, Report
     document, report = read(text)
     if document is None:
         return None, report
-    config, report = check(document, engines=ENGINES, **options)
+    config, report = check(document, **{"engines": ENGINES, **options})
     assert (config is None) == bool(report.errors)
     for item in report:
         assert item.location is not None

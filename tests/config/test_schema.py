@@ -16,6 +16,7 @@ from modelgrid.config import schema
 from modelgrid.config.descriptions import descriptions
 from modelgrid.config.load import load
 from modelgrid.config.nodes import NAMING
+from modelgrid.engines.names import builtin_abilities, builtin_names
 from tests.config.reading import check_text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def test_written_files_are_current() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_examples_are_sound_to_both(path: Path, validator: Draft202012Validator) -> None:
     text = path.read_text(encoding="utf-8")
-    config, report = check_text(text)
+    config, report = check_text(text, engines=builtin_names(), abilities=builtin_abilities)
 
     assert config is not None
     assert not report
