@@ -41,11 +41,18 @@ def golden(name: str) -> tuple[Artifact, ...]:
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_every_model_has_a_wanted_unit_that_names_it(name: str) -> None:
+def test_every_model_has_a_unit_that_names_it(name: str) -> None:
     tree = golden(name)
     routes = load_manifest(next(item.content for item in tree if item.path == "routing.json")).routes
-    serving = {unit.model for unit in units_of(tree).values() if unit.role is Role.SERVICE and unit.wanted}
-    assert serving == {route.model for route in routes}
+    serving = [unit for unit in units_of(tree).values() if unit.role is Role.SERVICE]
+    assert {model for unit in serving for model in unit.models} == {route.model for route in routes}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_every_unit_of_a_model_is_wanted_but_those_on_demand(name: str) -> None:
+    units = [unit for unit in units_of(golden(name)).values() if unit.role is Role.SERVICE and unit.model]
+    assert units
+    assert {unit.model for unit in units if not unit.wanted} == ({"coder", "writer"} if name == "ondemand" else set())
 
 
 @pytest.mark.parametrize("name", TREES)
