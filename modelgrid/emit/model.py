@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from modelgrid.emit.artifact import TracedText
 from modelgrid.emit.dropin import quadlet_lines, systemd_lines
 from modelgrid.emit.faults import first_path
 from modelgrid.emit.quoting import UnitText, traced
@@ -28,6 +29,9 @@ _STOP_MARGIN = 15
 
 #: Runs a module without the working directory on its import path: that is a user's home folder in their scope.
 MODULE = ("-P", "-m")
+
+#: Stands for the hash until the rest is written: a noncharacter, which every encoder refuses in values.
+_HASH = UnitText("\ufdd2")
 
 #: The first systemd that waits longer after each failure (RestartSteps=).
 _BACK_OFF = 254
@@ -58,10 +62,11 @@ def render_model(template: str, model: ModelServer, deployment: Deployment, valu
         # not the line: that a model moved in the file changes nothing
         "origin": note(model.origin.path),
         "claims": notes(f"{claim.uuid} {claim.memory}" for claim in model.claims),
-        "config_hash": "",
+        "config_hash": _HASH,
     }
-    unhashed = render(template, {**common, **values})
-    return render(template, {**common, **values, "config_hash": token(config_hash(unhashed))})
+    text = render(template, {**common, **values})
+    # the lines of the hash are not under it
+    return TracedText(text.replace(_HASH, config_hash(text)), text.origins)
 
 
 def _title(model: ModelServer) -> str:

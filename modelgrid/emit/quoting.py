@@ -100,14 +100,16 @@ def plain(value: Value) -> str:
     Raises:
         Unrepresentable: there is a character that no unit can hold.
     """
-    text = "".join(piece if isinstance(piece, str) else piece.text for piece in _pieces(value))
-    if _FORBIDDEN.search(text):
+    text = value if isinstance(value, str) else "".join(p if isinstance(p, str) else p.text for p in _pieces(value))
+    if not (text.isascii() and text.isprintable()) and _FORBIDDEN.search(text):
         raise Unrepresentable(text, "has a control character or one that is not valid in a unit")
     return text
 
 
 def translate(value: Value, table: Mapping[int, str]) -> str:
     """Return *value* with the characters of *table* replaced, its specifiers left as they are."""
+    if isinstance(value, str):
+        return value.translate(table)
     return "".join(piece.translate(table) if isinstance(piece, str) else piece.text for piece in _pieces(value))
 
 

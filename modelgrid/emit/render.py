@@ -10,7 +10,7 @@ out again.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from modelgrid import resources
@@ -29,6 +29,9 @@ _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 
 #: Between the origins of one value; each is in hexadecimal, so that none of its characters counts here.
 _NEXT = ","
+
+#: Origins that are kept: those of one file, which come again and again.
+_KEPT = 1000
 
 _MARK = re.compile(f"{_OPEN}([0-9a-f,]*){_CLOSE}")
 _LEFT_OVER = re.compile(f"[{_OPEN}{_CLOSE}]")
@@ -61,18 +64,29 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701  the encoders escape, for units, not for HTML
+        auto_reload=False,  # templates do not change while a command runs; looking costs a stat(2) for each use
     )
 
 
 def _print(value: object) -> str:
     if not isinstance(value, UnitText):
         raise InternalError(f"a template prints {value!r}, which no encoder has made")
-    if _LEFT_OVER.search(value):
+    if not value.isascii() and _LEFT_OVER.search(value):
         raise InternalError(f"an encoder has let a noncharacter pass in {str(value)!r}")
     if not value.origins:
         return value
-    marks = _NEXT.join(origin.encode("utf-8", "surrogatepass").hex() for origin in value.origins)
+    marks = _NEXT.join(map(_mark, value.origins))
     return f"{_OPEN}{marks}{_CLOSE}{value}"
+
+
+@lru_cache(maxsize=_KEPT)
+def _mark(origin: str) -> str:
+    return origin.encode("utf-8", "surrogatepass").hex()
+
+
+@lru_cache(maxsize=_KEPT)
+def _origin(mark: str) -> str:
+    return bytes.fromhex(mark).decode("utf-8", "surrogatepass")
 
 
 def _unmark(text: str) -> TracedText:
@@ -82,8 +96,11 @@ def _unmark(text: str) -> TracedText:
     lines: list[str] = []
     origins: dict[tuple[int, str], None] = {}
     for number, line in enumerate(text.split("\n"), start=1):
+        if _OPEN not in line:
+            lines.append(line)
+            continue
         for mark in _MARK.findall(line):
             for origin in mark.split(_NEXT):
-                origins[number, bytes.fromhex(origin).decode("utf-8", "surrogatepass")] = None
+                origins[number, _origin(origin)] = None
         lines.append(_MARK.sub("", line))
     return TracedText("\n".join(lines), tuple(origins))

@@ -48,7 +48,10 @@ def parse_unit(text: str) -> Mapping[Key, tuple[str, ...]]:
     """
     values: dict[Key, list[str]] = {}
     for _, key, value in assignments(text):
-        values.setdefault(key, []).append(value)
+        if key in values:
+            values[key].append(value)
+        else:
+            values[key] = [value]
     return {key: tuple(found) for key, found in values.items()}
 
 
