@@ -3,7 +3,8 @@
     python benchmarks/check.py [RUNS]
 
 Both run in this interpreter, in turns, so that a busy machine slows both. Prints the least and the median time of
-each in milliseconds, and their ratios. The budget is a ratio of 2.5.
+each in milliseconds, and their ratios. One class of pydantic alone takes about 1.8 times the
+imports; the aim is a ratio of 2.
 """
 
 from __future__ import annotations

@@ -21,7 +21,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line *arguments* (those of the process when none are given) and return the exit code."""
     # imports and schemas make many objects that all stay: looking through them again and again costs a tenth of `check`
     gc.set_threshold(100_000)
-    options = build_parser().parse_args(arguments)
+    if arguments is not None:
+        return _run(arguments)
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        # the process ends, and Python would look through all of them once more: another tenth
+        gc.freeze()
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = build_parser(arguments).parse_args(arguments)
     try:
         code: int = options.run(options)
     except ModelGridError as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ from modelgrid import __version__
 from modelgrid.forms import FORMS, TREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 DEFAULT_FILE = "modelgrid.yaml"
 
@@ -25,24 +28,63 @@ exit codes:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; the namespace that it makes has ``run``, the command's function, and ``debug``."""
+def build_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser; the namespace that it makes has ``run``, the command's function, and ``debug``.
+
+    Given the *arguments* that it is for, it knows the one command that they name, and all where they name none.
+    """
     parser = argparse.ArgumentParser(
         prog="modelgrid",
         description="Compile modelgrid.yaml into systemd units, podman quadlets and a gateway, and apply them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=_width()),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"modelgrid {__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     # with its name given, argparse need not format the usage at each start to find it
     commands = parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)
-    _compiling(commands)
-    _applying(commands)
-    _running(commands)
-    _asking(commands)
+    for only in (next((word for word in arguments or () if not word.startswith("-")), None), None):
+        chosen = _Chosen(commands, only)
+        for add in (_compiling, _applying, _running, _asking):
+            add(chosen)
+        if commands.choices:
+            break  # else there is no such command, and the message lists all
     return parser
+
+
+class _Chosen:
+    """Adds the command *only* to the subparsers *commands*, or all where it is none: each costs a third of a ms."""
+
+    def __init__(self, commands: Any, only: str | None) -> None:
+        self._commands = commands
+        self._only = only
+
+    def add_parser(self, name: str, **options: Any) -> Any:
+        """Return the parser of the command *name*, or what takes its arguments and does nothing."""
+        return self._commands.add_parser(name, **options) if self._only in {None, name} else _Left()
+
+
+class _Left:
+    """In place of the parser of a command that nobody asked for."""
+
+    prog = ""
+
+    def __getattr__(self, _: str) -> Callable[..., _Left]:
+        return lambda *_, **__: self
+
+
+def _width() -> int:
+    """Return the width for help, as argparse finds it; but argparse imports shutil for it at each start."""
+    columns = int(text) if (text := os.environ.get("COLUMNS", "")).isdecimal() else 0
+    if not columns and sys.__stdout__ is not None:
+        with suppress(ValueError, OSError):
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns
+    return (columns or 80) - 2
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, width=_width())
 
 
 def _late(target: str) -> Callable[[argparse.Namespace], int]:
@@ -58,14 +100,19 @@ def _late(target: str) -> Callable[[argparse.Namespace], int]:
 
 def _add(commands: Any, name: str, target: str, help_text: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", allow_abbrev=False
+        name,
+        help=help_text,
+        description=f"{help_text[0].upper()}{help_text[1:]}.",
+        formatter_class=_formatter,
+        allow_abbrev=False,
     )
     command.set_defaults(run=_late(target))
     return command
 
 
 def _group(commands: Any, name: str, help_text: str) -> Any:
-    group = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    description = f"{help_text[0].upper()}{help_text[1:]}."
+    group = commands.add_parser(name, help=help_text, description=description, formatter_class=_formatter)
     return group.add_subparsers(metavar="COMMAND", required=True, prog=group.prog)
 
 
