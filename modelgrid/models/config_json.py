@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from modelgrid.errors import ConfigError
 from modelgrid.models.metadata import Layer, ModelMetadata, group_layers
-from modelgrid.models.numbers import HINT, Numbers
+from modelgrid.models.numbers import HINT, Numbers, architecture_name
 
 _WHERE: Final = "config.json"
 
@@ -69,6 +69,8 @@ def metadata_from_config(config: Mapping[str, Any], weight_bytes: int) -> ModelM
     """
     text = _text(config)
     architecture = _word(text, "model_type") or _word(config, "model_type")
+    if architecture:
+        architecture = architecture_name(architecture, _WHERE)
     text = {**_DEFAULTS.get(architecture, {}), **{key: value for key, value in text.items() if value is not None}}
     numbers = Numbers(text, _WHERE)
     layers = _Layers(architecture, text, numbers)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from modelgrid.errors import ConfigError
 from modelgrid.models.gguf import GgufHeader, Length, read_header
 from modelgrid.models.metadata import Layer, ModelMetadata, group_layers
-from modelgrid.models.numbers import HINT, Numbers
+from modelgrid.models.numbers import HINT, Numbers, architecture_name
 from modelgrid.models.splits import split_names
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def metadata_from_headers(first: GgufHeader, *, weights: int, where: str) -> Mod
     architecture = first.values.get("general.architecture")
     if not isinstance(architecture, str):
         raise ConfigError(f"{where} does not say its architecture", hint=HINT)
+    architecture = architecture_name(architecture, where)
     numbers = Numbers(_fields(first.values, f"{architecture}."), where)
     if architecture == _PROJECTOR:
         return ModelMetadata(

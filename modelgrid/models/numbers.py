@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from modelgrid.errors import ConfigError
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
 _LARGEST: Final = 2**32
 _MOST_LAYERS: Final = 4096
 HINT: Final = "say with `vram` what the model takes"
+#: Names end up in lock files, which people review.
+_NAME: Final = re.compile(r"[!-~]{1,64}\Z")
+
+
+def architecture_name(value: object, where: str) -> str:
+    """Return *value*, what *where* calls the architecture of its model.
+
+    Raises:
+        ConfigError: it is no short word of printable ASCII, as all names of architectures are.
+    """
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise ConfigError(f"{where} names an architecture that no model has", hint=HINT)
+    return value
 
 
 class Numbers:
@@ -79,5 +93,10 @@ class Numbers:
 
     def _single(self, name: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST:
-            raise ConfigError(f"{self.where} has {name} = {str(value)[:40]}, which no model has", hint=HINT)
+            raise ConfigError(f"{self.where} has {name} = {_shown(value)}, which no model has", hint=HINT)
         return value
+
+
+def _shown(value: object) -> str:
+    """Return *value* for a message. What is no single value is not shown: it may be nested as deep as Python goes."""
+    return ascii(value)[:40].strip("'") if isinstance(value, str | int | float) else f"a {type(value).__name__}"

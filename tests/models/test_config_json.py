@@ -255,6 +255,11 @@ def test_what_an_estimate_needs_beside_layers() -> None:
         ({"num_key_value_heads": [8, 8]}, "num_key_value_heads for 2 of 32 layers"),
         ({"head_dim": "wide"}, "head_dim = wide, which no model has"),
         ({"vocab_size": 10**30}, "which no model has"),
+        ({"head_dim": {"a": 1}}, "head_dim = a dict, which no model has"),
+        ({"head_dim": "\ud800\n"}, r"head_dim = .ud800.n, which no model has"),
+        ({"model_type": "a b"}, "an architecture that no model has"),
+        ({"model_type": "\u202elamina"}, "an architecture that no model has"),
+        ({"model_type": "x" * 65}, "an architecture that no model has"),
     ],
 )
 def test_what_no_model_has_is_refused(change: dict[str, Any], message: str) -> None:

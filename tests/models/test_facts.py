@@ -91,3 +91,17 @@ def test_a_model_elsewhere_is_described_by_two_small_files() -> None:
 )
 def test_what_cannot_be_understood_has_no_facts(contents: dict[str, bytes], sizes: dict[str, int]) -> None:
     assert describe(contents, sizes) == {}
+
+
+def test_values_nested_as_deep_as_python_goes_have_no_facts() -> None:
+    for depth in range(800, 1100):
+        nested = b"[" * depth + b"]" * depth
+        config = CONFIG[:-1] + b', "head_dim": ' + nested + b"}"
+        assert describe({"config.json": config}, {"model.safetensors": 9}) == {}, depth
+
+
+@pytest.mark.parametrize("name", ["\ud800", "\x1b[31m", "llama\n", "\u202elamina", "x" * 65])
+def test_a_lock_gets_no_name_that_cannot_be_written_or_misleads(name: str) -> None:
+    config = json.dumps({**LLAMA_3_8B, "model_type": name}).encode()
+
+    assert describe({"config.json": config}, {"model.safetensors": 9}) == {}

@@ -202,6 +202,12 @@ def test_what_no_model_has_is_refused(fields: dict[str, Any], message: str) -> N
         read("llama", **fields)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "llama\x1b[31m", "x" * 65, "\ufffd"])
+def test_an_architecture_is_a_short_word(name: str) -> None:
+    with pytest.raises(ConfigError, match="an architecture that no model has"):
+        metadata_from_headers(GgufHeader(values={"general.architecture": name}, tensors=0), weights=0, where="x")
+
+
 def test_a_file_without_an_architecture_is_refused() -> None:
     with pytest.raises(ConfigError, match="x does not say its architecture"):
         metadata_from_headers(GgufHeader(values={}, tensors=0), weights=0, where="x")
