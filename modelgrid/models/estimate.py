@@ -27,9 +27,10 @@ class Habits:
     """How an engine uses memory.
 
     Attributes:
-        shares_context: the context is for all requests together, and each gets its part (llama.cpp's ``--ctx-size``);
-            else each request has all of it (vLLM's ``--max-model-len``).
+        shares_context: a given context is for all requests together, and each gets its part (llama.cpp's
+            ``--ctx-size``); else each request has all of it (vLLM's ``--max-model-len``).
         parallel: requests at once where the configuration does not say.
+        pools: whether requests then have one cache together, not each a part of it.
         granule: tokens by which the cache of one request grows.
         batch: tokens that are computed at once. A sliding layer keeps those of a batch beside its window.
         activation: bytes of a value between layers while it is computed.
@@ -40,6 +41,7 @@ class Habits:
 
     shares_context: bool
     parallel: int
+    pools: bool
     granule: int
     batch: int
     activation: int
@@ -49,13 +51,16 @@ class Habits:
 
 
 #: llama.cpp's server. Cache: src/llama-kv-cache-iswa.cpp, which rounds up to 256 tokens; 512 is --ubatch-size. Without
-#: --parallel it takes 4 requests. It computes in 32 bits. Releases of 2025 reserve logits for the whole batch
-#: (graph_reserve in src/llama-context.cpp), one of October 2026 for a token per request (seen in its log). Flash
+#: --parallel it takes 4 requests, in one cache (kv_unified in its log), whose sliding layers keep a window for each and
+#: one batch for all. With --parallel and no --ctx-size each request gets the context that the model was made for, where
+#: memory is free (common_fit_params in its log). It computes in 32 bits. Releases of 2025 reserve logits for the whole
+#: batch (graph_reserve in src/llama-context.cpp), one of October 2026 for a token per request (seen in its log). Flash
 #: attention is taken to be on, as it is where the GPU has it. The 457 MiB are what Ollama holds to be the least on CUDA
 #: and ROCm (cudaMinimumMemory in its gpu.go).
 LLAMACPP: Final = Habits(
     shares_context=True,
     parallel=4,
+    pools=True,
     granule=256,
     batch=512,
     activation=4,
@@ -72,6 +77,7 @@ LLAMACPP: Final = Habits(
 VLLM: Final = Habits(
     shares_context=False,
     parallel=1,
+    pools=False,
     granule=16,
     batch=8192,
     activation=2,
@@ -84,6 +90,7 @@ VLLM: Final = Habits(
 OLLAMA: Final = Habits(
     shares_context=False,
     parallel=1,
+    pools=False,
     granule=256,
     batch=512,
     activation=4,
@@ -134,7 +141,8 @@ def estimate(
 ) -> Estimate:
     """Say what *metadata*'s model takes with all of it on *gpus* GPUs; 0 for a CPU.
 
-    *context* counts tokens, of all requests or of each as *habits* have it; none: as many as the model was made for.
+    *context* counts tokens, of all requests or of each as *habits* have it; none: as many as the model was made for,
+    of each where *parallel* is given.
     *parallel* is how many requests run at once; none: the engine's own number. A cache of 16-bit values has 2
     *cache_bytes_per_value*, one of llama.cpp's ``q8_0`` 34/32.
 
@@ -150,10 +158,14 @@ def estimate(
         if metadata.caches:
             raise ConfigError("the model does not say how long its context is", hint="give it with `context`")
         tokens = habits.batch
-    each = -(-tokens // requests) if habits.shares_context else tokens
+    pooled = habits.pools and parallel is None
+    shared = habits.shares_context and (context is not None or pooled)
+    each = -(-tokens // requests) if shared else tokens
+    # caches, and the requests that each has
+    caches, users = (1, requests) if pooled else (requests, 1)
     values = states = 0
     for group in metadata.groups:
-        values += group.count * requests * _values(group.layer, each, habits, gpus)
+        values += group.count * caches * _values(group.layer, each * users, users, habits, gpus)
         states += group.count * requests * group.layer.state
     return Estimate(
         weights=metadata.weights,
@@ -162,11 +174,11 @@ def estimate(
     )
 
 
-def _values(layer: Layer, tokens: int, habits: Habits, gpus: int) -> int:
-    """Return the values that *layer* caches for one request of *tokens*."""
+def _values(layer: Layer, tokens: int, users: int, habits: Habits, gpus: int) -> int:
+    """Return the values that *layer* has in one cache of *tokens*, for *users* requests."""
     held = _round_up(tokens, habits.granule)
     if layer.window is not None:
-        held = min(held, _window(layer.window, habits))
+        held = min(held, _window(layer.window * users, habits))
     heads = max(layer.kv_heads, gpus) if habits.splits_heads and layer.kv_heads else layer.kv_heads
     return held * heads * (layer.key_length + layer.value_length)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgrid.errors import ConfigError
-from modelgrid.models.estimate import LLAMACPP, OLLAMA, VLLM, estimate, habits_of
+from modelgrid.models.estimate import LLAMACPP, OLLAMA, VLLM, Habits, estimate, habits_of
 from modelgrid.models.metadata import Layer, LayerGroup, ModelMetadata, group_layers
 
 FULL = Layer(kv_heads=2, key_length=16, value_length=16)
@@ -56,6 +56,22 @@ def test_a_sliding_layer_never_takes_more_than_one_that_sees_everything() -> Non
     assert estimate(model(SLIDING), context=65536, parallel=1).cache == (512 + 512) * TOKEN * 2
 
 
+def test_requests_that_nobody_counted_share_one_cache_of_llama_cpp() -> None:
+    # a window for each of four, and one batch for all
+    assert estimate(model(SLIDING), context=65536).cache == (4 * 512 + 512) * TOKEN * 2
+    assert estimate(model(SLIDING), context=1000).cache == 1024 * TOKEN * 2
+    assert estimate(model(FULL), context=1000).cache == 1024 * TOKEN * 2
+    assert estimate(model(Layer(state=10)), context=1000).cache == 4 * 10 * 4
+
+
+@pytest.mark.parametrize("habits", [OLLAMA, VLLM])
+def test_other_engines_take_one_request_where_nobody_counted(habits: Habits) -> None:
+    for layer in (FULL, SLIDING):
+        assert estimate(model(layer), context=65536, habits=habits) == estimate(
+            model(layer), context=65536, parallel=1, habits=habits
+        )
+
+
 def test_values_of_the_cache_may_be_smaller() -> None:
     # llama.cpp's q8_0: 34 bytes for 32 values
     assert (
@@ -65,6 +81,11 @@ def test_values_of_the_cache_may_be_smaller() -> None:
 
 def test_states_are_counted_once_per_request() -> None:
     assert estimate(model(Layer(state=10)), context=4096, parallel=3).cache == 3 * 10 * 4
+
+
+def test_without_a_context_each_of_the_counted_requests_has_that_of_the_model() -> None:
+    assert estimate(model(FULL), context=None, parallel=3).cache == 3 * 4096 * TOKEN * 2
+    assert estimate(model(FULL), context=None).cache == 4096 * TOKEN * 2
 
 
 def test_without_a_context_it_is_the_one_that_the_model_was_made_for() -> None:
