@@ -135,8 +135,11 @@ class _Compiler:
         settings = self.config.placement
         placement = place(requests, gpus, strategy=Strategy(settings.strategy.value), reserve=settings.reserve)
         paths = {item.name: item.want.path for item in replicas}
+        estimated = {request.model for request in requests if request.estimated}
         for fault in placement.faults:
             code, field, hint = _PLACEMENT_FAULTS[fault.kind]
+            if fault.kind is FaultKind.NO_ROOM and fault.model in estimated:
+                hint = _ESTIMATED_HINT
             self._fault(code, fault.message, (*paths[fault.model], field), hint=hint)
         shared = [use.rows for use in placement.gpus if len(use.rows) > 1]
         unknown = {row.model for rows in shared for row in rows if row.memory is None}
@@ -308,6 +311,9 @@ _PLACEMENT_FAULTS = {
     FaultKind.UNDECIDED: ("MG4020", "vram", "pin the largest models with `gpus`, which leaves less to search"),
     FaultKind.UNEQUAL: ("MG4021", "gpus", "name GPUs with the same name and memory, or ask for fewer"),
 }
+
+#: The way out where nobody said what the model takes.
+_ESTIMATED_HINT = "lower its `context` or `parallel`, say with `vram` what it takes, or give it another GPU"
 
 
 def _listen(text: str) -> Endpoint:

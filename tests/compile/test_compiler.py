@@ -369,3 +369,16 @@ def test_a_model_of_unknown_size_beside_another_is_a_warning() -> None:
     _, report, gpus = compile_config(config({"a": vllm, "b": known}), context(GPU_HOST))
     assert [(item.code, item.severity, item.path) for item in report] == [("MG4022", Severity.WARNING, ("models", "a"))]
     assert [row.memory for row in gpus[0].rows] == [4 * GIB, None]
+
+
+def test_where_an_estimate_does_not_fit_the_hint_is_what_it_was_made_from() -> None:
+    def hints(fields: dict[str, Any]) -> list[str | None]:
+        host = replace(context(GPU_HOST), estimate=lambda *_: 60 * GIB)
+        report = compile_config(config({"m": {**LLAMA, **fields}}), host).report
+        return [item.hint for item in report if item.code == "MG4001"]
+
+    (estimated,), (given,) = hints({}), hints({"vram": "60GiB"})
+    assert estimated is not None
+    assert given is not None
+    assert all(f"`{name}`" in estimated for name in ("context", "parallel", "vram"))
+    assert "`context`" not in given
