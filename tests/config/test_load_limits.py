@@ -170,3 +170,81 @@ def test_a_byte_that_is_not_utf_8_is_placed_as_characters_are(data: bytes, place
     _, report = read(data)
 
     assert places(report) == [("MG1001", *place)]
+
+
+def nested(depth: int) -> str:
+    return f"a: {'[' * (depth - 1)}{']' * (depth - 1)}"
+
+
+#: Files at the bounds and beyond them, with the codes of what is wrong.
+BOUNDS: dict[str, tuple[str | bytes, set[str]]] = {
+    "100 deep": (nested(100), set()),
+    "101 deep": (nested(101), {"MG1005"}),
+    "10 MiB": ("version: 1\n#" + "x" * (MAX_SIZE - 12), set()),
+    "10 MiB of characters": ("#" + "漢" * (MAX_SIZE // 3) + "\nversion: 1", set()),
+    "brackets": ("[" * MAX_SIZE, {"MG1005"}),
+    "line ends": ("\n" * MAX_SIZE, {"MG1007"}),
+    "one key again and again": ("a: \n" * (MAX_SIZE // 4), {"MG1009", "MG2008"}),
+    "colons": ("a: " * (MAX_SIZE // 3), {"MG1002"}),
+    "documents": ("---\n" * (MAX_SIZE // 4), {"MG1006"}),
+    "a long anchor": (f"&{'a' * (MAX_SIZE - 10)} b: 1", {"MG1002"}),
+    "NUL": ("\0" * MAX_SIZE, {"MG1008"}),
+    "100,000 models": ("models:\n" + "".join(f"  m{i}: {{}}\n" for i in range(100_000)), {"MG1003"}),
+    "100,000 aliases": ("x-a: &a 1\nb: [" + "*a," * 100_000 + "]", {"MG1003"}),
+    "100,000 unknown aliases": ("b: [" + "*a," * 99_000 + "]", {"MG1013", "MG2008"}),
+    "merges of nothing": ("x-a: &a {}\nb: {<<: [" + "*a," * 90_000 + "]}", set()),
+    "merges of merges": (
+        "a0: &a0 {k0: 1}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}, k{i}: 1}}\n" for i in range(1, 20_000)),
+        {"MG1003"},
+    ),
+    "UTF-16": ("version: 1\n".encode("utf-16"), {"MG1001"}),
+    "UTF-16 without a mark": ("version: 1\n".encode("utf-16-be"), {"MG1008"}),
+    "UTF-32": ("version: 1\n".encode("utf-32"), {"MG1001"}),
+    "Latin-1": (b"a: \xe9\n" * (MAX_SIZE // 5), {"MG1001"}),
+    "CRLF": ("version: 1\r\nmodels: {}\r\n", set()),
+    "CR": ("version: 1\rmodels: {}\r", set()),
+    "a mark": ("\ufeffversion: 1\n", set()),
+    "two marks": ("\ufeff\ufeffversion: 1\n", {"MG1008"}),
+    "U+2028": ("a: b\u2028c: d", {"MG1008"}),
+}
+
+
+@pytest.mark.parametrize(("text", "codes"), BOUNDS.values(), ids=BOUNDS.keys())
+def test_a_file_at_a_bound_is_read_and_one_beyond_it_refused(text: str | bytes, codes: set[str]) -> None:
+    start = time.process_time()
+    document, report = read(text)
+    render_text(report)
+
+    assert {item.code for item in report} == codes
+    assert document is not None or codes
+    assert time.process_time() - start < HANGS
+
+
+MODELS = "version: 1\nmodels:\n"
+MANY = {
+    "models without an engine": MODELS + "".join(f"  m{i}: {{}}\n" for i in range(10_000)),
+    "models of unknown engines": MODELS + "".join(f"  m{i}: {{engine: vlm}}\n" for i in range(8_000)),
+    "unknown keys": MODELS + "".join(f"  m{i}: {{engine: vllm, souce: 1}}\n" for i in range(8_000)),
+    "a long name": f"{MODELS}  ? {'x' * 5_000_000}\n  : {{engine: vllm}}\n",
+    "fallbacks": f"{MODELS}  m: {{engine: vllm, fallback: [{','.join(f'a{i}' for i in range(90_000))}]}}\n",
+    "secret names": f"{MODELS}  m: {{engine: vllm, env: {{{','.join(f'A{i}_TOKEN: x' for i in range(40_000))}}}}}\n",
+    "secret options": f"{MODELS}  m: {{engine: vllm, args: [{'--api-key, x,' * 40_000}]}}\n",
+    "secrets": "# " + "hf_0123456789abcdefghij " * 100_000 + "\nversion: 1",
+    "sizes of many digits": MODELS + "".join(f"  m{i}: {{engine: vllm, vram: '{'1' * 3000}'}}\n" for i in range(1000)),
+    "spans of many parts": MODELS
+    + "".join(f"  m{i}: {{engine: vllm, start_timeout: '{'1m' * 1500}!'}}\n" for i in range(1000)),
+    "versions": f"version: 1\ntarget: {{podman: '{'1.' * 1_000_000}'}}\n",
+}
+
+
+@pytest.mark.parametrize("text", MANY.values(), ids=MANY.keys())
+def test_faults_beyond_number_are_told_in_bounded_time(text: str) -> None:
+    start = time.process_time()
+    config, report = check_text(text)
+    shown = render_text(report)
+
+    assert config is None
+    assert report.errors
+    assert len(tuple(report)) < 500
+    assert len(shown) < 1_000_000
+    assert time.process_time() - start < HANGS
