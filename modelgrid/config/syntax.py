@@ -38,6 +38,9 @@ _PROBLEMS: Final = (
 def explain_syntax(error: yaml.YAMLError, lines: Lines) -> Diagnostic:
     """Return the diagnostic for *error* of the parser that read *lines*."""
     problem = str(getattr(error, "problem", None) or error).strip()
+    if "nesting depth" in problem:  # libyaml's own bound, which is met where it reads ahead
+        message, hint = "lists or mappings are nested too deeply", "look for brackets that are never closed"
+        return Diagnostic(code="MG1005", message=message, location=_location(error, lines), hint=hint)
     message, hint = f"the text is not YAML: {problem}", _INDENTATION
     for part, ours, way_out in _PROBLEMS:
         if part in problem:
