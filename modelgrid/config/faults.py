@@ -43,6 +43,12 @@ class Fault:
         )
 
 
+def unused(path: Path, message: str) -> Fault:
+    """Return the warning that nothing names what is declared at *path*."""
+    hint = "remove it, or keep it under a key that starts with x-"
+    return Fault(code="MG3017", message=message, path=path, hint=hint, at_key=True, warning=True)
+
+
 #: More names than these are not compared, and not listed.
 _MOST_COMPARED = 1000
 _MOST_LISTED = 20

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, ip_address
 from typing import TYPE_CHECKING, Final
 
-from modelgrid.config.faults import Fault, closest, suggestion
+from modelgrid.config.faults import Fault, closest, suggestion, unused
 from modelgrid.config.fit import misfits, source_of
 from modelgrid.config.schema import Runtime
 from modelgrid.errors import ConfigError
@@ -311,14 +311,7 @@ def check_use(config: Config) -> Iterator[Fault]:
     used = {engine for _, engine in _engine_uses(config)}
     for engine in config.engines:
         if engine not in used:
-            yield Fault(
-                code="MG3017",
-                message=f"no model uses the engine {engine}",
-                path=("engines", engine),
-                hint="remove it, or keep it under a key that starts with x-",
-                at_key=True,
-                warning=True,
-            )
+            yield unused(("engines", engine), f"no model uses the engine {engine}")
     # the gateway matches a pattern with the name of the model that an alias stands for, never with the alias
     names = config.models.keys()
     matching: dict[str, bool] = dict.fromkeys(names, True)

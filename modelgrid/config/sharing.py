@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from modelgrid.config.faults import Fault, suggestion
+from modelgrid.config.faults import Fault, suggestion, unused
 from modelgrid.config.rules import servings
 
 if TYPE_CHECKING:
@@ -43,22 +43,14 @@ def check_serving(config: Config) -> Iterator[Fault]:
     used = {model.server for model in config.models.values()}
     for name in config.servers:
         if name not in used:
-            yield Fault(
-                code="MG3017",
-                message=f"no model uses the server {name}",
-                path=("servers", name),
-                hint="remove it, or keep it under a key that starts with x-",
-                at_key=True,
-                warning=True,
-            )
+            yield unused(("servers", name), f"no model uses the server {name}")
     secrets = {name for _, _, serving in servings(config) for name in serving.secrets.values()}
     for name, secret in config.secrets.items():
         if all(getattr(secret, field) is None for field in _ONE_OF):
             message, hint = "the secret is nowhere", f"give one of {', '.join(_ONE_OF)}"
             yield Fault(code="MG3026", message=message, path=("secrets", name), hint=hint, at_key=True)
         if name not in secrets:
-            message, hint = f"nothing uses the secret {name}", "remove it, or keep it under a key that starts with x-"
-            yield Fault(code="MG3017", message=message, path=("secrets", name), hint=hint, at_key=True, warning=True)
+            yield unused(("secrets", name), f"nothing uses the secret {name}")
 
 
 def check_fallbacks(config: Config, *, declared: Collection[str]) -> Iterator[Fault]:
