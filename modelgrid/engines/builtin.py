@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  cattrs evaluates the annotations
 from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
 
 from modelgrid.engines.names import builtin_names, read_entry
 
@@ -120,8 +122,9 @@ class Engine:
     shm_size: int = 0
 
 
-def builtin_engines() -> dict[str, Engine]:
-    """Read the catalogue.
+@cache
+def builtin_engines() -> Mapping[str, Engine]:
+    """Read the catalogue, once: a command asks for it several times.
 
     A file that does not fit :class:`Engine` is a fault of ours and raises as it is; a test reads them all.
     """
@@ -131,4 +134,4 @@ def builtin_engines() -> dict[str, Engine]:
     engines = {}
     for name in builtin_names():
         engines[name] = converter.structure({"name": name, **read_entry(name)}, Engine)
-    return engines
+    return MappingProxyType(engines)
