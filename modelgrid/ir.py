@@ -80,6 +80,10 @@ class Published:
 Attachment: TypeAlias = Isolated | Published
 
 
+#: The first podman with a generator of units (podman 4.4.0, release notes).
+QUADLET_SINCE = (4, 4)
+
+
 class Manager(Enum):
     """Who makes a container: podman by a quadlet, or podman or docker by a plain service that runs it."""
 

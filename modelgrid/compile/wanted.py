@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from modelgrid.config.fit import misfits, source_of
 from modelgrid.config.schema import Runtime
 from modelgrid.errors import ConfigError
-from modelgrid.ir import Manager, Scope
+from modelgrid.ir import QUADLET_SINCE, Manager, Scope
 from modelgrid.models.sources import SourceKind
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from modelgrid.engines.builtin import Engine
     from modelgrid.host.facts import HostFacts
     from modelgrid.models.sources import Source
-
-#: The first podman with a generator of units (podman's release notes, 4.4).
-QUADLET_SINCE: Final = (4, 4)
 
 
 class ServerError(Exception):

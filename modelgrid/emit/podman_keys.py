@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
+from modelgrid.ir import QUADLET_SINCE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,8 +69,8 @@ class PodmanKey:
 _K = PodmanKey
 _R = Reader
 
-#: The first podman with quadlet (podman 4.4.0, release notes).
-FIRST: Version = (4, 4)
+#: The first podman with quadlet.
+FIRST: Version = QUADLET_SINCE
 
 #: The first podman for each kind of file; `.kube` and what ModelGrid never writes are left out.
 KINDS: Mapping[str, Version] = {
