@@ -45,6 +45,12 @@ class Lines:
         """Return the place of *span*: of its first line, where it has several."""
         line, column, end_line, end_column = span
         excerpt = self._excerpt(line)
+        assert self._lines is not None, "the excerpt comes from them"
+        if line >= len(self._lines):
+            # the parsers count a last line that has no end as two: what is empty stands behind it
+            line = end_line = len(self._lines) - 1
+            excerpt = self._excerpt(line)
+            column = end_column = len(excerpt)
         end = end_column if end_line == line else len(excerpt.rstrip())
         return Location(file=self.file, line=line + 1, column=column + 1, length=max(1, end - column), excerpt=excerpt)
 

@@ -14,7 +14,7 @@ from modelgrid.config.scalars import AmbiguousError, resolve
 from modelgrid.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from modelgrid.config.lines import Lines, Span
 
@@ -266,15 +266,24 @@ class Builder:
             self._stop("MG2008", "there are more faults", span, "mend these first")
 
     def _report(self, code: str, message: str, span: Span, hint: str) -> None:
-        path: list[str | int] = []
+        self.faults.append(
+            Diagnostic(
+                code=code, message=message, path=tuple(self._path()), location=self._lines.location(span), hint=hint
+            )
+        )
+
+    def _path(self) -> Iterator[str | int]:
+        """Yield the steps to what is being built, as far as the data will have them."""
         for item in self._stack:
             if isinstance(item.node.value, list):
-                path.append(len(item.node.value))
-            elif item.key is not None and isinstance(item.key.value, str):
-                path.append(item.key.value)
-        self.faults.append(
-            Diagnostic(code=code, message=message, path=tuple(path), location=self._lines.location(span), hint=hint)
-        )
+                yield len(item.node.value)
+                continue
+            name = item.key.value if item.key is not None else None
+            if item.merging or not isinstance(name, str):
+                return  # a key that the data will not have
+            yield name
+            if name in item.node.keys:
+                return  # given twice: the data has the first value
 
 
 def _span(event: yaml.Event) -> Span:

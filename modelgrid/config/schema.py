@@ -19,6 +19,7 @@ from modelgrid.config.types import (
     BodySize,
     EngineName,
     ModelName,
+    NamePattern,
     OptionName,
     Port,
     Scalar,
@@ -99,7 +100,7 @@ class Key(_Section):
     """Name of the key, for logs and for taking it back. Never the key."""
     sha256: Annotated[str, StringConstraints(strict=True, pattern=SHA256_FORM)]
     """SHA-256 of the key, 64 hex digits."""
-    models: list[Text] = Field(default_factory=lambda: ["*"], min_length=1)
+    models: list[NamePattern] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of models, not aliases, that the key may ask for; `*` and `?` stand for any characters."""
 
 

@@ -87,6 +87,8 @@ Span = Annotated[
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 ModelName = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=MODEL_NAME_FORM)]
+#: Longer than any name needs. The time that a pattern takes grows with the square of its length.
+NamePattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128, pattern=TEXT_FORM)]
 ServerName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=ENGINE_NAME_FORM)]
 EngineName = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=ENGINE_NAME_FORM)]
 Scalar = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | float | Text

@@ -76,7 +76,7 @@ def _faults(error: ValidationError, data: Mapping[str, Any]) -> list[Fault]:
     from modelgrid.config.explanations import MAX_FAULTS, Finding, explain, is_wrong_type, too_many  # noqa: PLC0415  only for a faulty file
 
     by_place: dict[tuple[Path, bool], list[Any]] = {}
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False, include_input=False):
         by_place.setdefault(_place(item, data), []).append(item)
     # a value of a union gets an error for each form that it could have: those deepest inside tell most
     outer = {path[:length] for path, is_key in by_place if not is_key for length in range(len(path))}
