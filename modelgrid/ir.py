@@ -198,10 +198,27 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuClaim:
-    """What a model takes of one GPU, in bytes; 0 where neither given nor known."""
+    """What a model takes of one GPU, in bytes; 0 where neither given nor known.
+
+    Attributes:
+        memory: what is asked for it.
+        held: what its process takes: more than *memory* where the engine fills a share of the GPU.
+    """
 
     uuid: str
     memory: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetGpu:
+    """A GPU of the target. *memory* and *reserve*, which no model may have, are in bytes."""
+
+    uuid: str
+    index: int
+    name: str
+    memory: int
+    reserve: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +356,7 @@ class Deployment:
         podman_program: podman on the target, an absolute path.
         docker_program: the same of Docker.
         systemd: version of the target's systemd.
+        gpus: by index.
         servers: sorted by name.
         routes: sorted by name.
     """
@@ -352,3 +370,4 @@ class Deployment:
     podman_program: str = "/usr/bin/podman"
     docker_program: str = "/usr/bin/docker"
     systemd: int = 0
+    gpus: tuple[TargetGpu, ...] = ()

@@ -32,6 +32,7 @@ from modelgrid.ir import (
     Network,
     Origin,
     Resources,
+    TargetGpu,
     unit_of,
 )
 from modelgrid.ports import split_address
@@ -39,6 +40,7 @@ from modelgrid.ports import split_address
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from modelgrid.compile.placement import GpuUse
     from modelgrid.config.schema import Config
     from modelgrid.engines.builtin import Engine
     from modelgrid.ir import UnitValues
@@ -58,7 +60,7 @@ def compile_config(config: Config, context: Context) -> Compilation:
     report = Report.of(run.diagnostics)
     if report.errors:
         return Compilation(None, report, placement.gpus)
-    return Compilation(run.deployment(built), report, placement.gpus)
+    return Compilation(run.deployment(built, placement), report, placement.gpus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +208,7 @@ class _Compiler:
             routes=tuple(routes[name] for name in sorted(routes)),
         )
 
-    def deployment(self, built: _Result) -> Deployment:
+    def deployment(self, built: _Result, placement: Placement) -> Deployment:
         """Put the parts together."""
         context, gateway = self.context, self.config.gateway
         keys = [ApiKey(name=key.name, sha256=key.sha256, models=tuple(key.models)) for key in gateway.keys]
@@ -226,6 +228,7 @@ class _Compiler:
             podman_program=context.facts.program("podman") or "/usr/bin/podman",
             docker_program=context.facts.program("docker") or "/usr/bin/docker",
             systemd=context.facts.systemd or 0,
+            gpus=tuple(_target_gpu(use) for use in placement.gpus),
         )
 
     def _networks(self, servers: Sequence[ModelServer]) -> tuple[Network, ...]:
@@ -321,6 +324,11 @@ def _listen(text: str) -> Endpoint:
     address = split_address(text)
     assert address is not None, text
     return Endpoint(host=address[0], port=address[1])
+
+
+def _target_gpu(use: GpuUse) -> TargetGpu:
+    gpu = use.gpu
+    return TargetGpu(uuid=gpu.uuid, index=gpu.index, name=gpu.name, memory=gpu.memory, reserve=use.reserve)
 
 
 def _route(model: WantedModel, engine: Engine, upstream_model: str, server: ModelServer) -> ModelRoute:

@@ -7,6 +7,7 @@ from typing import assert_never
 from modelgrid.emit import plain, quadlet, systemd
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.faults import Faults
+from modelgrid.emit.placement import placement
 from modelgrid.emit.routing import routing
 from modelgrid.emit.target import for_target
 from modelgrid.ir import Container, Deployment, Manager, ModelServer, Network, Process
@@ -23,7 +24,7 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
         InternalError: a template or a table of ours is at fault.
     """
     faults = Faults()
-    artifacts = [*routing(deployment), systemd.target(deployment)]
+    artifacts = [*routing(deployment), placement(deployment), systemd.target(deployment)]
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
         artifacts += [_network(network, deployment) for network in deployment.networks]

@@ -32,7 +32,7 @@ class Parts:
     Attributes:
         quadlets: read by podman's generator.
         units: read by systemd.
-        data: read by the gateway: the manifest and the keys.
+        data: read by the gateway and by ModelGrid itself: the manifest, the keys, the placement.
     """
 
     quadlets: tuple[Artifact, ...]

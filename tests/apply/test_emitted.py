@@ -85,6 +85,23 @@ def test_a_golden_tree_is_applied_and_removed(machine: Machine, name: str) -> No
     assert_nothing_left(machine)
 
 
+def test_another_placement_record_alone_makes_a_generation_and_touches_nothing(machine: Machine) -> None:
+    tree = golden("ondemand")
+    apply(tree, machine.host())
+    machine.facts()
+    other = tuple(
+        replace(item, content=item.content.replace('"reserve": 0', '"reserve": 1'))
+        if item.path == "placement.json"
+        else item
+        for item in tree
+    )
+    outcome = apply(other, machine.host())
+
+    assert [change.path for change in outcome.plan.files] == ["placement.json"]
+    assert (outcome.generation, outcome.plan.actions, machine.facts()) == (2, (), ["reload"])
+    assert_runs(machine, other)
+
+
 def test_isolated_models_are_as_tight_as_the_defaults() -> None:
     assert make_plan(golden("llamacpp"), None, {}).relaxations == ()
 

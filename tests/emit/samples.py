@@ -23,6 +23,7 @@ from modelgrid.ir import (
     Published,
     Resources,
     Scope,
+    TargetGpu,
     Volume,
 )
 
@@ -38,6 +39,8 @@ GATEWAY = GatewayService(
     max_body=64 * 1024**2,
     origin=Origin(path="$.gateway"),
 )
+
+GPU = TargetGpu(uuid="GPU-aaaa", index=0, name="NVIDIA L4", memory=24 * 1024**3, reserve=1024**3)
 
 ISOLATED_LAUNCH = Container(
     image="ghcr.io/ggml-org/llama.cpp:server-cuda",
@@ -80,7 +83,7 @@ ISOLATED = ModelServer(
     endpoint=Endpoint(host="10.133.7.9", port=8080),
     health=Health(path="/health", start_timeout=600.0),
     environment=(("GREETING", "50% off: $HOME 'x' \"y\" \\n"), ("LLAMA_ARG_THREADS", "8")),
-    claims=(GpuClaim(uuid="GPU-aaaa", memory=8 * 1024**3),),
+    claims=(GpuClaim(uuid="GPU-aaaa", memory=8 * 1024**3, held=9 * 1024**3),),
     origin=Origin(path='$.models["llama3:8b"]'),
 )
 
@@ -152,6 +155,7 @@ FULL = Deployment(
     networks=(Network(subnet="10.133.0.0/16", gateway="10.133.0.1"),),
     podman=(5, 4, 2),
     systemd=257,
+    gpus=(GPU,),
 )
 
 #: What runs by plain services, on hosts that have no quadlet.

@@ -12,6 +12,7 @@ from modelgrid.emit import emit
 from modelgrid.emit.unitfile import meaning, parse_unit
 from modelgrid.errors import ConfigError
 from modelgrid.manifest import load_keys, load_manifest
+from modelgrid.placement_record import RecordedGpu, load_placement
 from tests.emit import samples
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def test_the_same_deployment_gives_the_same_files_sorted_by_path(name: str) -> N
 def test_a_full_deployment_has_a_file_for_everything() -> None:
     assert set(files(samples.FULL)) == {
         "keys.json",
+        "placement.json",
         "quadlets/modelgrid-image-llama-cpp-server-cuda-b760e56a.image",
         "quadlets/modelgrid-image-ollama-0-17-1-7a7c25cd.image",
         "quadlets/modelgrid-model-llama3-8b-aaaaaa.container",
@@ -62,10 +64,27 @@ def test_a_full_deployment_has_a_file_for_everything() -> None:
 def test_an_empty_deployment_has_a_gateway_and_its_target() -> None:
     assert set(files(samples.EMPTY)) == {
         "keys.json",
+        "placement.json",
         "routing.json",
         "units/modelgrid-gateway.service",
         "units/modelgrid.target",
     }
+
+
+def test_placement_says_what_every_server_takes_of_which_gpu() -> None:
+    taking = replace(samples.PUBLISHED, on_demand=True, conflicts=(samples.NATIVE.unit,))
+    servers = (samples.ISOLATED, taking, samples.NATIVE)
+    record = load_placement(files(replace(samples.FULL, servers=servers))["placement.json"])
+
+    assert record.gpus == (
+        RecordedGpu(uuid="GPU-aaaa", index=0, name="NVIDIA L4", memory=24 * 1024**3, reserve=1024**3),
+    )
+    by_unit = {server.unit: server for server in record.servers}
+    assert list(by_unit) == sorted(server.unit for server in servers)
+    assert by_unit[samples.ISOLATED.unit].claims == {"GPU-aaaa": 9 * 1024**3}
+    assert by_unit[samples.ISOLATED.unit].models == ("llama3:8b",)
+    assert by_unit[taking.unit].on_demand
+    assert by_unit[taking.unit].turns_with == (samples.NATIVE.unit,)
 
 
 def test_only_the_owner_may_read_the_keys() -> None:

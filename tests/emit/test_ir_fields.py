@@ -159,9 +159,14 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {"host": "10.133.7.10", "port": 1},
     ),
     (
-        ir.GpuClaim(uuid="a", memory=1),
+        ir.GpuClaim(uuid="a", memory=1, held=1),
         lambda claim: samples.with_model(replace(samples.ISOLATED, claims=(claim,))),
-        {"uuid": "b", "memory": 2},
+        {"uuid": "b", "memory": 2, "held": 2},
+    ),
+    (
+        samples.GPU,
+        lambda gpu: replace(samples.FULL, gpus=(gpu,)),
+        {"uuid": "b", "index": 1, "name": "other", "memory": 2, "reserve": 2},
     ),
     (
         samples.ISOLATED.origin,
@@ -199,6 +204,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "networks": (),
             "podman": (4, 9, 3),
             "systemd": 252,
+            "gpus": (),
             "podman_program": "/run/current-system/sw/bin/podman",
         },
     ),

@@ -116,7 +116,11 @@ def test_nix_has_every_text_as_it_was_emitted(deployment: Deployment, tmp_path: 
 
     assert said["etc"] == {
         **{f"containers/systemd/modelgrid/{name}": text for name, text in quadlets.items()},
-        "modelgrid/current/routing.json": contents(artifacts, "")["routing.json"],
+        **{
+            f"modelgrid/current/{name}": text
+            for name, text in contents(artifacts, "").items()
+            if name in {"placement.json", "routing.json"}
+        },
     }
     plain = {name: unit for name, unit in said["units"].items() if "overrideStrategy" not in unit}
     assert {name: unit["text"] for name, unit in plain.items()} == contents(artifacts, "units/")

@@ -83,7 +83,7 @@ def test_a_changed_alias_only_reloads_the_gateway() -> None:
 
 
 def test_a_model_that_goes_stops_and_takes_its_claims_with_it() -> None:
-    model = replace(container(), claims=(ir.GpuClaim(uuid="GPU-1", memory=8 * 1024**3),))
+    model = replace(container(), claims=(ir.GpuClaim(uuid="GPU-1", memory=8 * 1024**3, held=8 * 1024**3),))
     before = changed(model)
     after = replace(
         before,

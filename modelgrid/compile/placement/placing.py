@@ -111,4 +111,7 @@ def _result(run: Arrangement, strategy: Strategy, reserve: int) -> Placement:
 
 
 def _claims(item: Item, places: Positions, inventory: Inventory) -> tuple[GpuClaim, ...]:
-    return tuple(GpuClaim(uuid=inventory.gpus[position].uuid, memory=item.request.each) for position in places)
+    return tuple(
+        GpuClaim(uuid=inventory.gpus[position].uuid, memory=item.request.each, held=item.cost(position, inventory))
+        for position in places
+    )

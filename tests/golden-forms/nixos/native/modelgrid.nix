@@ -7,6 +7,40 @@
       "keys_version": 1
     }
   '';
+  environment.etc."modelgrid/current/placement.json".text = ''
+    {
+      "gpus": [
+        {
+          "index": 0,
+          "memory": 51539607552,
+          "name": "NVIDIA RTX 6000 Ada Generation",
+          "reserve": 0,
+          "uuid": "GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10"
+        },
+        {
+          "index": 1,
+          "memory": 51539607552,
+          "name": "NVIDIA RTX 6000 Ada Generation",
+          "reserve": 0,
+          "uuid": "GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21"
+        }
+      ],
+      "placement_version": 1,
+      "servers": [
+        {
+          "claims": {
+            "GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10": 0
+          },
+          "models": [
+            "qwen2.5-0.5b"
+          ],
+          "on_demand": false,
+          "turns_with": [],
+          "unit": "modelgrid-model-qwen2-5-0-5b-02d40d.service"
+        }
+      ]
+    }
+  '';
   environment.etc."modelgrid/current/routing.json".text = ''
     {
       "manifest_version": 2,

@@ -171,6 +171,52 @@
     Gateway=10.133.0.1
     Label=io.modelgrid.managed=true
   '';
+  environment.etc."modelgrid/current/placement.json".text = ''
+    {
+      "gpus": [
+        {
+          "index": 0,
+          "memory": 51539607552,
+          "name": "NVIDIA RTX 6000 Ada Generation",
+          "reserve": 0,
+          "uuid": "GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10"
+        },
+        {
+          "index": 1,
+          "memory": 51539607552,
+          "name": "NVIDIA RTX 6000 Ada Generation",
+          "reserve": 0,
+          "uuid": "GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21"
+        }
+      ],
+      "placement_version": 1,
+      "servers": [
+        {
+          "claims": {
+            "GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10": 4638564680
+          },
+          "models": [
+            "bge-m3"
+          ],
+          "on_demand": false,
+          "turns_with": [],
+          "unit": "modelgrid-model-bge-m3.service"
+        },
+        {
+          "claims": {
+            "GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10": 43293270344,
+            "GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21": 43293270344
+          },
+          "models": [
+            "qwen-coder"
+          ],
+          "on_demand": false,
+          "turns_with": [],
+          "unit": "modelgrid-model-qwen-coder.service"
+        }
+      ]
+    }
+  '';
   environment.etc."modelgrid/current/routing.json".text = ''
     {
       "manifest_version": 2,
