@@ -119,7 +119,7 @@ class Activation:
         failures = self._jobs(plan.wave(wave))
         for removal in plan.networks:
             if removal.wave is wave:
-                self._remove_network(removal.name)
+                self._remove_network(removal.program, removal.name)
         for failure in failures:
             self._report(failure)
         if failures and not self._tolerant:
@@ -187,11 +187,11 @@ class Activation:
         self._report(failure)
         raise self._error([failure])
 
-    def _remove_network(self, name: str) -> None:
-        done = self._host.processes.run("podman", "network", "rm", name)
+    def _remove_network(self, program: str, name: str) -> None:
+        done = self._host.processes.run(program, "network", "rm", name)
         if done.returncode != 0 and "not found" not in done.stderr:
             reason = done.stderr.strip().rpartition("\n")[2]
-            self._tell(EventKind.WARNING, f"podman does not remove the network {name}: {reason}")
+            self._tell(EventKind.WARNING, f"{program} does not remove the network {name}: {reason}")
 
     def _failure(self, unit: str, result: str) -> UnitFailure:
         known = self._units.get(unit)

@@ -36,13 +36,31 @@ def container_options(values: Mapping[Key, tuple[str, ...]]) -> Mapping[str, Seq
 
 def run_options(command: str) -> Mapping[str, Sequence[str]] | None:
     """Return the same of an ``ExecStart=`` that runs a container itself; none where it runs something else."""
+    words = _run_words(command)
+    return None if words is None else _by_name([words])
+
+
+def run_image(command: str) -> str:
+    """Return the image of an ``ExecStart=`` that runs a container itself; empty where it runs something else."""
+    rest = iter(_run_words(command) or ())
+    # reads up to the image, and takes it
+    image = ""
+    for word in rest:
+        if not word.startswith("-"):
+            image = word
+            break
+        if "=" not in word and word not in _FLAGS:
+            next(rest, "")
+    # of systemd's own, only the percent sign can be in a reference's place
+    return image.replace("%%", "%")
+
+
+def _run_words(command: str) -> list[str] | None:
     try:
         program, verb, *words = split_words(command, escapes=True)
     except ValueError:
         return None
-    if verb != "run" or program.rpartition("/")[2] not in {"podman", "docker"}:
-        return None
-    return _by_name([words])
+    return words if verb == "run" and program.rpartition("/")[2] in {"podman", "docker"} else None
 
 
 def _by_name(groups: Iterable[list[str]]) -> Mapping[str, Sequence[str]]:

@@ -14,7 +14,7 @@ from modelgrid.apply.activation import Activation
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
-from modelgrid.apply.hostchecks import check_host, check_tree, has_containers
+from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
 from modelgrid.apply.observe import plan_now
 from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
@@ -51,7 +51,8 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
         InternalError: they refuse what ModelGrid made. Nothing was written.
     """
     with _os_errors():
-        check_host(host, containers=has_containers(desired))
+        check_host(host, managers=managers_of(desired))
+        host = settled(host)
         check_tree(host, desired)
         # on a fresh host, not even the lock is made for a tree that the host's tools refuse
         fresh = host.files.kind(host.layout.lock) is None
@@ -69,7 +70,8 @@ def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -
         HostError: there is no such generation, it was altered, or as :func:`apply`.
     """
     with _os_errors():
-        check_host(host, containers=False)
+        check_host(host)
+        host = settled(host)
         if host.files.kind(host.layout.lock) is None:
             raise _nothing_applied()
         with locked(host.files, host.layout.lock):
@@ -85,7 +87,7 @@ def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
         HostError: the host is not one to change, another process is changing it, or systemd does not answer.
     """
     with _os_errors():
-        check_host(host, containers=False)
+        check_host(host)
         if host.files.kind(host.layout.lock) is None:
             return remove_base(host)
         with locked(host.files, host.layout.lock):
@@ -146,7 +148,7 @@ class _Change:
         if problems := self._generations.problems(target):
             raise HostError(f"generation {target} was altered: {problems[0]}", hint="roll back to another one")
         tree = self._generations.read(target)
-        check_host(self._host, containers=has_containers(tree))
+        check_host(self._host, managers=managers_of(tree))
         check_tree(self._host, tree)
         check_stage(self._host, tree)
         plan = plan_now(tree, self._host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,48 +11,58 @@ from modelgrid.apply.files import Kind, walk
 from modelgrid.apply.links import MASK, links_of
 from modelgrid.apply.process import NOT_FOUND
 from modelgrid.apply.units import units_of
-from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import TARGET
-from modelgrid.emit.podman_keys import has_quadlet
+from modelgrid.emit.podman_keys import FIRST, LINKED_FOLDERS
 from modelgrid.errors import HostError
 from modelgrid.host.facts import version_numbers
-from modelgrid.ir import Scope
+from modelgrid.ir import Manager, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
     from modelgrid.emit.artifact import Artifact
+    from modelgrid.emit.podman_keys import Version
 
-#: Since this version podman's generator follows a link to a folder of quadlets reliably (containers/podman#23755).
-PODMAN_FLOOR = (5, 3)
+#: The first podman whose options the plain services have (podman-rm(1), --time).
+PODMAN_FLOOR = (4, 0)
 
 #: File systems that do not keep the promises of rename(2), fsync(2) and flock(2), or do not outlive a reboot.
 _UNSAFE = re.compile(r"nfs4?|9p|fuse(?:blk|\..+)?|overlay|cifs|smb3|virtiofs")
 
 
-def check_host(host: Host, *, containers: bool, writing: bool = True) -> None:
-    """Check that *host* can take a tree, one with *containers* or not; without *writing*, that it can be planned.
-
-    Containers are those of podman; what Docker needs, compiling has asked for.
+def check_host(host: Host, *, managers: Collection[Manager] = (), writing: bool = True) -> None:
+    """Check that *host* can take a tree whose containers *managers* make; without *writing*, that it can be planned.
 
     Raises:
-        HostError: it cannot: no systemd, no or an old podman, a read-only or unsafe file system, missing rights.
+        HostError: it cannot: no systemd, no or an old podman, no Docker that answers, a read-only or unsafe file
+            system, missing rights.
     """
     _check_system(host)
     if writing:
         _check_rights(host)
         _check_file_system(host)
-    if containers:
-        _check_podman(host)
+    if Manager.QUADLET in managers:
+        _check_podman(host, FIRST)
+    elif Manager.PODMAN in managers:
+        _check_podman(host, PODMAN_FLOOR)
+    if Manager.DOCKER in managers:
+        _check_docker(host, writing=writing)
     # before anything is written: whether systemd can be talked to
     host.systemd.states([TARGET])
 
 
-def has_containers(artifacts: Iterable[Artifact]) -> bool:
-    """Say whether podman is needed for *artifacts*."""
-    return any(item.path.startswith(f"{QUADLETS}/") for item in artifacts)
+def managers_of(artifacts: Iterable[Artifact]) -> frozenset[Manager]:
+    """Return who makes containers, networks and images of *artifacts*."""
+    return frozenset(manager for unit in units_of(artifacts).values() if (manager := unit.manager) is not None)
+
+
+def settled(host: Host) -> Host:
+    """Return *host* with its links for quadlets as its podman's generator finds them; without podman, as a new one."""
+    version = version_numbers(host.processes.run("podman", "--version").stdout)
+    linked = version is None or version >= LINKED_FOLDERS
+    return replace(host, layout=replace(host.layout, linked_folder=linked))
 
 
 def _check_system(host: Host) -> None:
@@ -96,8 +107,8 @@ def _check_file_system(host: Host) -> None:
         )
 
 
-def _check_podman(host: Host) -> None:
-    needed = ".".join(str(part) for part in PODMAN_FLOOR)
+def _check_podman(host: Host, floor: Version) -> None:
+    needed = ".".join(str(part) for part in floor)
     done = host.processes.run("podman", "--version")
     if done.returncode == NOT_FOUND:
         raise HostError(
@@ -107,13 +118,25 @@ def _check_podman(host: Host) -> None:
     version = version_numbers(done.stdout)
     if version is None:
         raise HostError("podman does not tell its version", hint="run podman --version to see what is wrong with it")
-    # without a generator it makes containers by plain services, which need nothing newer
-    if has_quadlet(version) and version < PODMAN_FLOOR:
+    if version < floor:
         found = ".".join(str(part) for part in version)
         raise HostError(
-            f"podman {found} is too old: apply needs {needed} or newer for its quadlets",
-            hint="upgrade podman (Debian 13, Fedora 41 and Ubuntu 25.04 have it), or use runtime: native",
+            f"podman {found} is too old: these units need {needed} or newer",
+            hint="apply the configuration anew, which makes units for it; or upgrade podman, or use runtime: native",
         )
+
+
+def _check_docker(host: Host, *, writing: bool) -> None:
+    done = host.processes.run("docker", "version", "--format", "{{.Server.Version}}")
+    if done.returncode == NOT_FOUND:
+        raise HostError(
+            "Docker is not installed, and models with runtime: docker need it",
+            hint="install docker, or use runtime: podman or native",
+        )
+    # a plan needs no rights, and so may not be let to ask
+    if done.returncode != 0 and (writing or "permission denied" not in done.stderr):
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise HostError(f"Docker does not answer: {reason}", hint="start it: systemctl enable --now docker")
 
 
 def check_tree(host: Host, tree: Sequence[Artifact]) -> None:
@@ -126,13 +149,21 @@ def check_tree(host: Host, tree: Sequence[Artifact]) -> None:
     quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
     check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
     pulled = {unit.image for unit in units.values()}
-    images = {image for unit in units.values() if (image := unit.value("Container", "Image"))} - pulled
-    for image in sorted(image for image in images if not image.endswith(".image")):
-        if host.processes.run("podman", "image", "exists", image).returncode == 1:
+    images = {(unit.program, image) for unit in units.values() if (image := unit.runs_image) and image not in pulled}
+    for program, image in sorted((program, image) for program, image in images if not image.endswith(".image")):
+        if not _has_image(host, program, image):
             raise HostError(
-                f"podman has no image {image}, and nobody can pull a local one",
-                hint="build or load it first; `podman images` lists what is there",
+                f"{program} has no image {image}, and nobody can pull a local one",
+                hint=f"build or load it first; `{program} images` lists what is there",
             )
+
+
+def _has_image(host: Host, program: str, image: str) -> bool:
+    """Say whether *program* has *image*; also true where it does not tell."""
+    if program == "podman":
+        return host.processes.run("podman", "image", "exists", image).returncode != 1
+    done = host.processes.run("docker", "image", "inspect", "--format", "{{.Id}}", image)
+    return "No such image" not in done.stderr
 
 
 def check_conflicts(host: Host, *, links: Iterable[Path], units: Iterable[str], quadlets: Iterable[str]) -> None:
@@ -151,7 +182,8 @@ def check_conflicts(host: Host, *, links: Iterable[Path], units: Iterable[str], 
     names = set(quadlets)
     for folder in layout.quadlet_folders:
         # our own folder is a link there, so the walk does not go into it
-        found |= {folder / inner for inner in walk(files, folder) if inner.rpartition("/")[2] in names}
+        same = (folder / inner for inner in walk(files, folder) if inner.rpartition("/")[2] in names)
+        found |= {path for path in same if not _ours(host, path)}
     for path, kind in ((layout.generations, Kind.FOLDER), (layout.state, Kind.FOLDER), (layout.current, Kind.LINK)):
         if files.kind(path) not in {None, kind}:
             found.add(path)
@@ -162,10 +194,14 @@ def check_conflicts(host: Host, *, links: Iterable[Path], units: Iterable[str], 
         )
 
 
-def _ours_or_mask(host: Host, path: Path) -> bool:
+def _ours(host: Host, path: Path) -> bool:
     target = host.files.readlink(path)
+    return target is not None and host.layout.owns(target)
+
+
+def _ours_or_mask(host: Host, path: Path) -> bool:
     # a mask is the administrator's word about our unit, and no file in its way
-    return target is not None and (host.layout.owns(target) or target == MASK)
+    return _ours(host, path) or host.files.readlink(path) == MASK
 
 
 def _os_release_id(files: FileSystem) -> str:

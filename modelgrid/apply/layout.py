@@ -21,6 +21,7 @@ class Layout:
     Attributes:
         base: ModelGrid's own folder. What lies in it by another name than those below is not ours.
         quadlet_link: made once, points to the quadlets of the current generation.
+        linked_folder: whether podman's generator follows that link; else each quadlet is a link of its own beside it.
         unit_folder: where systemd looks for plain units; each of ours is a link in it.
         boot_target: the target that pulls ours in at boot.
         quadlet_folders: where podman's generator looks, in its order (podman-systemd.unit(5)).
@@ -32,6 +33,7 @@ class Layout:
     unit_folder: Path
     boot_target: str
     quadlet_folders: tuple[Path, ...]
+    linked_folder: bool = True
 
     @classmethod
     def system(cls) -> Layout:
@@ -122,6 +124,11 @@ class Layout:
     def unit_target(self, unit: str) -> Path:
         """Return what that link points to, whichever generation is current."""
         return self.current / "units" / unit
+
+    @property
+    def quadlet_folder(self) -> Path:
+        """Where our links for podman's generator are."""
+        return self.quadlet_link.parent
 
     @property
     def quadlet_target(self) -> Path:

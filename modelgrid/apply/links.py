@@ -27,7 +27,11 @@ def links_of(artifacts: Iterable[Artifact], layout: Layout) -> Mapping[Path, str
     links: dict[Path, str] = {}
     for unit in units_of(artifacts).values():
         if not unit.plain:
-            links[layout.quadlet_link] = str(layout.quadlet_target)
+            file = unit.artifact.path.rpartition("/")[2]
+            if layout.linked_folder:
+                links[layout.quadlet_link] = str(layout.quadlet_target)
+            else:
+                links[layout.quadlet_folder / file] = str(layout.quadlet_target / file)
             continue
         target = str(layout.unit_target(unit.name))
         links[layout.unit_link(unit.name)] = target
@@ -62,10 +66,8 @@ def owned_links(files: FileSystem, layout: Layout) -> tuple[Path, ...]:
     nothing but that.
     """
     wants = [layout.unit_folder / name for name in files.listdir(layout.unit_folder) if name.endswith(".wants")]
-    found = [
-        layout.quadlet_link,
-        *(place / name for place in (layout.unit_folder, *wants) for name in files.listdir(place)),
-    ]
+    places = (layout.quadlet_folder, layout.unit_folder, *wants)
+    found = [place / name for place in places for name in files.listdir(place)]
     targets = {path: target for path in found if (target := files.readlink(path)) is not None}
     return tuple(
         path

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.generations import Generation, Generations
-from modelgrid.apply.hostchecks import check_host, check_tree, has_containers
+from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
 from modelgrid.apply.links import links_of, missing_links
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.records import Records
@@ -79,7 +79,8 @@ def plan(desired: Sequence[Artifact], host: Host) -> Plan:
     Raises:
         HostError: the host could not take *desired*, or systemd does not answer.
     """
-    check_host(host, containers=has_containers(desired), writing=False)
+    check_host(host, managers=managers_of(desired), writing=False)
+    host = settled(host)
     check_tree(host, desired)
     found = plan_now(desired, host)
     if Records(host.files, host.layout).pending() is None:

@@ -59,13 +59,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRemoval:
-    """A podman network that is removed after the jobs of *wave*.
+    """A network of podman or docker, as *program* says, that is removed after the jobs of *wave*.
 
-    podman never changes a network that exists, so one that differs is removed and made anew.
+    Neither changes a network that exists, so one that differs is removed and made anew.
     """
 
     wave: Wave
     name: str
+    program: str = "podman"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

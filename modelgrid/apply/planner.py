@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from modelgrid.emit.artifact import Artifact
 
-#: Sections of a quadlet that what depends on it has to be restarted for.
+#: Sections of a quadlet that what depends on it has to be restarted for. A plain service says the same in one place.
 _SHARED_SECTION = {Role.IMAGE: "Image.", Role.NETWORK: "Network."}
+_PLAIN_SECTION = "Service.Exec"
 
 
 def make_plan(
@@ -78,6 +79,8 @@ class _Planner:
         #: why a unit that both trees have is not what it was
         self._news = {name: self._differences(name) for name in wanted.keys() & had.keys()}
         self._renewed = {name for name, news in self._news.items() if news and wanted[name].role is Role.NETWORK}
+        #: units that another program runs now: the one of before has to stop its container while systemd knows how
+        self._moved = {name for name in self._news if wanted[name].manager is not had[name].manager}
 
     def actions(self, *, added: bool = True) -> tuple[Action, ...]:
         """Return what happens to every unit, in the order of the waves; without *added*, not to those that are new."""
@@ -87,7 +90,7 @@ class _Planner:
         for unit in self.wanted.values():
             if self._state(unit).masked:
                 continue
-            if unit.name in self._renewed or unit.needs & self._renewed:
+            if unit.name in self._renewed | self._moved or unit.needs & self._renewed:
                 found += self._renew(unit)
             elif unit.name in self.had:
                 found += self._kept(unit)
@@ -98,10 +101,11 @@ class _Planner:
     def networks(self) -> tuple[NetworkRemoval, ...]:
         """Return the networks that change, and those that nothing needs any more."""
         gone = (unit for name, unit in self.had.items() if unit.role is Role.NETWORK and name not in self.wanted)
-        return (
-            *(NetworkRemoval(wave=Wave.BEFORE, name=network_name(self.had[name])) for name in sorted(self._renewed)),
-            *(NetworkRemoval(wave=Wave.AFTER, name=network_name(unit)) for unit in gone),
-        )
+        taken = {(unit.program, unit.network) for unit in self.wanted.values() if unit.network}
+        found = [_removal(Wave.BEFORE, self.had[name]) for name in sorted(self._renewed)]
+        # another unit may make the network of that name from now on
+        found += [_removal(Wave.BEFORE if (u.program, u.network) in taken else Wave.AFTER, u) for u in gone]
+        return tuple(sorted(found, key=lambda item: item.wave is Wave.AFTER))
 
     def _removed(self, unit: Unit) -> Iterable[Action]:
         if self._state(unit).active == "inactive":
@@ -133,7 +137,7 @@ class _Planner:
     def _renew(self, unit: Unit) -> Iterable[Action]:
         """Stop *unit* before the swap and start it after, for its network is made anew in between."""
         changed = (f"{name} changed" for name in sorted(unit.needs & self._renewed))
-        reasons = (*self._reasons(unit), *changed)
+        reasons = (*self._reasons(unit), *changed) or ("another program runs it",)
         down = self._state(unit).down
         if not down:
             yield _action(Wave.BEFORE, Verb.STOP, unit, *reasons)
@@ -151,6 +155,8 @@ class _Planner:
             # it runs nothing: what it wants now is in effect after daemon-reload
             return ()
         section = _SHARED_SECTION.get(role, "")
+        if section and self.wanted[name].plain:
+            section = _PLAIN_SECTION
         found = differences(self.had[name].artifact.content, self.wanted[name].artifact.content)
         return tuple(clause for clause in found if clause.startswith(section))
 
@@ -176,9 +182,8 @@ def _why_down(state: UnitState) -> str:
     return "it failed" if state.active in {"failed", "activating"} else "it is not running"
 
 
-def network_name(unit: Unit) -> str:
-    """Return the name that podman has for the network of *unit* (podman-systemd.unit(5), NetworkName=)."""
-    return unit.value("Network", "NetworkName") or f"systemd-{unit.name.removesuffix('-network.service')}"
+def _removal(wave: Wave, unit: Unit) -> NetworkRemoval:
+    return NetworkRemoval(wave=wave, name=unit.network, program=unit.program)
 
 
 def _file_changes(desired: Iterable[Artifact], current: Iterable[Artifact]) -> tuple[FileChange, ...]:

@@ -8,17 +8,16 @@ from modelgrid.apply.events import Event, EventKind, OnEvent
 from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sync_folder
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.links import owned_links, remove_links
-from modelgrid.apply.planner import network_name
 from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role, Unit, units_of
+from modelgrid.apply.units import Unit, units_of
 
 if TYPE_CHECKING:
     from modelgrid.apply.host import Host
 
 
 def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None:
-    """Stop all units, remove links, generations, records and the podman network. The caller holds the lock.
+    """Stop all units, remove links, generations, records and the networks. The caller holds the lock.
 
     With *keep_base* the folder and the lock stay, for a caller that goes on. Begun again after a kill, it goes on where
     it was.
@@ -36,7 +35,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     host.systemd.daemon_reload()
     for unit in sorted(units):
         host.systemd.reset_failed(unit)
-    _remove_from_podman(host, on_event, units)
+    _remove_containers(host, on_event, units)
     if files.kind(layout.generations) is Kind.FOLDER:
         remove_tree(files, layout.generations)
     remove_name(files, layout.confirmed)
@@ -47,16 +46,17 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
         remove_base(host)
 
 
-def _remove_from_podman(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
-    """Remove the containers that a kill while they started may have left, and the network."""
-    for unit in units.values():
-        if container := unit.value("Container", "ContainerName"):
-            host.processes.run("podman", "rm", "--force", "--ignore", container)
-    for name in sorted({network_name(unit) for unit in units.values() if unit.role is Role.NETWORK}):
-        done = host.processes.run("podman", "network", "rm", name)
+def _remove_containers(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:
+    """Remove the containers that a kill while they started may have left, and the networks."""
+    containers = {(unit.program, unit.container) for unit in units.values() if unit.container}
+    for program, name in sorted(containers):
+        # docker(1) has no --ignore, and needs none
+        host.processes.run(program, "rm", "--force", *(("--ignore",) if program == "podman" else ()), name)
+    for program, name in sorted({(unit.program, unit.network) for unit in units.values() if unit.network}):
+        done = host.processes.run(program, "network", "rm", name)
         if done.returncode != 0 and "not found" not in done.stderr:
             reason = done.stderr.strip().rpartition("\n")[2]
-            on_event(Event(kind=EventKind.WARNING, message=f"podman does not remove the network {name}: {reason}"))
+            on_event(Event(kind=EventKind.WARNING, message=f"{program} does not remove the network {name}: {reason}"))
 
 
 def _stop(host: Host, on_event: OnEvent, units: dict[str, Unit]) -> None:

@@ -10,20 +10,17 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.container_options import run_image, run_options
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
 from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit
-from modelgrid.ir import Endpoint
+from modelgrid.ir import Endpoint, Manager
 from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.emit.artifact import Artifact
-
-
-#: Ends of services that others need to have run.
-_MADE_FIRST = ("-image.service", "-network.service")
 
 
 class Role(Enum):
@@ -47,7 +44,7 @@ class Unit:
         name: as systemd has it.
         artifact: the quadlet or plain unit that it comes from.
         values: the keys of that file, by section and key.
-        needs: names of units that it depends on, of the quadlets that it refers to.
+        needs: names of the units of images and networks that it depends on.
         wanted: whether it is to be up as long as the grid is.
     """
 
@@ -76,9 +73,48 @@ class Unit:
     @property
     def image(self) -> str:
         """The image that it pulls; empty where it pulls none."""
-        # of a podman without .image files, a plain service pulls and says what
+        # a plain service that pulls says what
         image = self.value("Image", "Image") or self.value("X-ModelGrid", "Image")
         return image.replace("%%", "%") if self.role is Role.IMAGE else ""
+
+    @property
+    def manager(self) -> Manager | None:
+        """Who makes the container, network or image of it; none where it has none."""
+        if not self.plain:
+            return Manager.QUADLET
+        named = self.value("X-ModelGrid", "Manager")
+        return next((manager for manager in Manager if manager.value == named), None)
+
+    @property
+    def program(self) -> str:
+        """The program that knows its container, network or image."""
+        return "docker" if self.manager is Manager.DOCKER else "podman"
+
+    @property
+    def network(self) -> str:
+        """The name that the program has for the network that it makes; empty where it makes none."""
+        if self.role is not Role.NETWORK:
+            return ""
+        # podman-systemd.unit(5), NetworkName=
+        named = self.value("Network", "NetworkName") or self.value("X-ModelGrid", "Network")
+        return named or f"systemd-{self.name.removesuffix('-network.service')}"
+
+    @property
+    def container(self) -> str:
+        """The name that the program has for its container; empty where it has none."""
+        names = self._run.get("--name", ())
+        return self.value("Container", "ContainerName") or (names[-1] if names else "")
+
+    @property
+    def runs_image(self) -> str:
+        """The image of its container, or the quadlet that pulls it; empty where it has no container."""
+        image = self.value("Container", "Image")
+        return image or (run_image(self.value("Service", "ExecStart")) if self._run else "")
+
+    @property
+    def _run(self) -> Mapping[str, Sequence[str]]:
+        has_container = self.plain and self.manager is not None and self.role is Role.SERVICE
+        return run_options(self.value("Service", "ExecStart")) or {} if has_container else {}
 
     def value(self, section: str, key: str) -> str:
         """Return the last value of *key*, which is the one that counts for a key with one value; empty if unset."""
@@ -105,6 +141,8 @@ def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
         for value in parsed.get(TARGET, {}).get(("Unit", key), ())
         for word in value.split()
     }
+    roles = {name: _role(name, item, parsed[name]) for name, item in found.items()}
+    parts = {name for name, role in roles.items() if role in {Role.IMAGE, Role.NETWORK}}
     units = {}
     for name, item in sorted(found.items()):
         values = parsed[name]
@@ -112,9 +150,9 @@ def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
         units[name] = Unit(
             name=name,
             artifact=item,
-            role=_role(name, item, values),
+            role=roles[name],
             values=values,
-            needs=_needs(item) | _required(values, found),
+            needs=_references(item) | (_depends_on(values) & parts),
             wanted=name == TARGET or name in by_target or TARGET in installed,
         )
     return MappingProxyType(units)
@@ -175,14 +213,15 @@ def _role(name: str, item: Artifact, values: Mapping[Key, tuple[str, ...]]) -> R
         return Role.TARGET
     if name == GATEWAY:
         return Role.GATEWAY
-    if item.path.endswith(".network"):
+    if item.path.endswith(".network") or ("X-ModelGrid", "Network") in values:
         return Role.NETWORK
     if item.path.endswith(".image") or ("X-ModelGrid", "Image") in values:
         return Role.IMAGE
     return Role.GATE if values.get(("Service", "Type"), ("",))[-1] == "oneshot" else Role.SERVICE
 
 
-def _needs(item: Artifact) -> frozenset[str]:
+def _references(item: Artifact) -> frozenset[str]:
+    """Return the units of the quadlets that *item* refers to."""
     if not item.path.endswith(".container"):
         return frozenset()
     try:
@@ -192,10 +231,10 @@ def _needs(item: Artifact) -> frozenset[str]:
     return frozenset(name for file in references if (name := unit_name(f"{QUADLETS}/{file}")) is not None)
 
 
-def _required(values: Mapping[Key, tuple[str, ...]], names: Iterable[str]) -> frozenset[str]:
-    """Return the services among *names* that pull an image or make the network of the unit, which says so itself."""
-    required = {word for value in values.get(("Unit", "Requires"), ()) for word in value.split()}
-    return frozenset(name for name in required.intersection(names) if name.endswith(_MADE_FIRST))
+def _depends_on(values: Mapping[Key, tuple[str, ...]]) -> frozenset[str]:
+    """Return the units that a unit names itself, as those that it cannot, or would rather not, start without."""
+    lines = (line for key in ("Requires", "Wants") for line in values.get(("Unit", key), ()))
+    return frozenset(word for line in lines for word in line.split())
 
 
 def _parse(text: str) -> Mapping[Key, tuple[str, ...]]:

@@ -157,10 +157,12 @@ def _emit(
     """Compile for this host, which must be the one that the configuration is for; tell what each GPU then holds."""
     from modelgrid.config.rules import servings  # noqa: PLC0415  half of the commands here emit nothing
     from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
+    from modelgrid.ir import Manager  # noqa: PLC0415  half of the commands here emit nothing
 
-    # what the host lacks is said before what cannot be compiled for it
-    containers = any(serving.runtime is Runtime.PODMAN for _, _, serving in servings(checked.config))
-    check_host(host, containers=containers, writing=writing)
+    # what the host lacks is said before what cannot be compiled for it; whether by quadlets, its version decides
+    runtimes = {Runtime.PODMAN: Manager.PODMAN, Runtime.DOCKER: Manager.DOCKER}
+    used = {serving.runtime for _, _, serving in servings(checked.config)}
+    check_host(host, managers=[runtimes[name] for name in runtimes if name in used], writing=writing)
     facts = probe_host(declared_programs(checked.config))
     wanted = target_facts(checked, None)
     if wanted is not None:

@@ -74,6 +74,7 @@ def image(manager: Manager, reference: str, deployment: Deployment) -> Artifact:
     values = {
         "description": line(reference),
         "docker": manager is Manager.DOCKER,
+        "manager": token(manager.value),
         "missing": command("/bin/sh", "-c", f'! {program} image inspect "$0" >/dev/null 2>&1', reference),
         "pull": command(program, "pull", reference),
         "reference": note(reference),
@@ -89,6 +90,8 @@ def network(parameters: Network, deployment: Deployment) -> Artifact:
     plugin = ("--disable-dns",) if parameters.manager is Manager.PODMAN else ()
     values = {
         "docker": parameters.manager is Manager.DOCKER,
+        "name": token(name),
+        "manager": token(parameters.manager.value),
         "create": command(
             program, "network", "create", *subnet, *plugin, "--label", f"{names.MANAGED_LABEL}=true", name
         ),

@@ -35,6 +35,7 @@ class FakeSystemd:
         running: units that are up, with the text that they were started with.
         broken: text that keeps a unit from starting when it is in its file.
         why: the result of a unit that failed.
+        follows_folders: whether podman's generator follows a link to a folder.
     """
 
     def __init__(self, files: FileSystem, layout: Layout) -> None:
@@ -47,6 +48,7 @@ class FakeSystemd:
         self.masked: set[str] = set()
         self.broken: set[str] = set()
         self.why = "exit-code"
+        self.follows_folders = True
         self._results: dict[str, str] = {}
 
     def daemon_reload(self) -> None:
@@ -144,10 +146,13 @@ class FakeSystemd:
             path = folder / "units" / name
             if files.readlink(layout.unit_folder / name) == str(layout.current / "units" / name) and files.kind(path):
                 found.append(Artifact(path=f"units/{name}", content=files.read(path).decode()))
-        if files.readlink(layout.quadlet_link) == str(layout.current / "quadlets"):
-            for name in files.listdir(folder / "quadlets"):
-                content = files.read(folder / "quadlets" / name).decode()
-                found.append(Artifact(path=f"quadlets/{name}", content=content))
+        links = {name: files.readlink(layout.quadlet_folder / name) for name in files.listdir(layout.quadlet_folder)}
+        names = {name for name, link in links.items() if link == str(layout.quadlet_target / name)}
+        if self.follows_folders and links.get(layout.quadlet_link.name) == str(layout.quadlet_target):
+            names |= set(files.listdir(folder / "quadlets"))
+        for name in sorted(name for name in names if files.kind(folder / "quadlets" / name)):
+            content = files.read(folder / "quadlets" / name).decode()
+            found.append(Artifact(path=f"quadlets/{name}", content=content))
         return units_of(found)
 
 
@@ -156,6 +161,7 @@ class FakeProcesses:
     """Programs that answer as they do on a good host.
 
     Attributes:
+        docker_stderr: what keeps docker from its daemon.
         missing: programs that are not installed.
         networks_removed: what ``podman network rm`` removed.
         missing_images: local images that podman does not have.
@@ -163,6 +169,7 @@ class FakeProcesses:
     """
 
     podman: str = "podman version 5.4.2"
+    docker_stderr: str = ""
     missing: set[str] = field(default_factory=set)
     generator_stderr: str = ""
     unmade: set[str] = field(default_factory=set)
@@ -177,6 +184,8 @@ class FakeProcesses:
             return Completed(returncode=NOT_FOUND, stdout="", stderr="No such file or directory")
         if argv[0] == "podman":
             return self._podman(*argv[1:])
+        if argv[0] == "docker":
+            return self._docker(*argv[1:])
         if argv[0] == GENERATOR:
             return self._generate(Path((environment or {})["QUADLET_UNIT_DIRS"]))
         if argv[0] == "systemd-analyze":
@@ -195,6 +204,23 @@ class FakeProcesses:
                 return Completed(returncode=1 if name in self.missing_images else 0, stdout="", stderr="")
             case ("rm", "--force", "--ignore", name):
                 self.containers_removed.append(name)
+            case _:
+                raise AssertionError(argv)
+        return Completed(returncode=0, stdout="", stderr="")
+
+    def _docker(self, *argv: str) -> Completed:
+        match argv:
+            case ("version", "--format", _):
+                code = 1 if self.docker_stderr else 0
+                return Completed(returncode=code, stdout="26.1.5\n", stderr=self.docker_stderr)
+            case ("network", "rm", name):
+                self.networks_removed.append(f"docker {name}")
+            case ("image", "inspect", "--format", _, name) if name in self.missing_images:
+                return Completed(returncode=1, stdout="[]", stderr=f"Error response from daemon: No such image: {name}")
+            case ("image", "inspect", *_):
+                pass
+            case ("rm", "--force", name):
+                self.containers_removed.append(f"docker {name}")
             case _:
                 raise AssertionError(argv)
         return Completed(returncode=0, stdout="", stderr="")

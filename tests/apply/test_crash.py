@@ -18,10 +18,11 @@ from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import plan
 from modelgrid.errors import HostError
+from modelgrid.ir import Manager
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
 from tests.apply.fakes import Killed, Machine, Steps
 from tests.apply.test_planner import trees
-from tests.apply.trees import tree
+from tests.apply.trees import hosted, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,8 @@ NEW = tree(
     {"a": 8192, "more": 4096}, {"b": 4096}, pulled="example.org/serve:2", subnet="10.9.0.0/16", key_names=["team"]
 )
 OTHER = tree({"a": 512}, {"b": 512})
+DOCKED = hosted(Manager.DOCKER)
+DOCKED_ANEW = hosted(Manager.DOCKER, subnet="10.99.0.0/16")
 
 
 def nothing(machine: Machine) -> None:
@@ -65,6 +68,16 @@ def old(machine: Machine) -> None:
 def old_then_new(machine: Machine) -> None:
     apply(OLD, machine.host())
     apply(NEW, machine.host())
+
+
+def old_on_an_older_podman(machine: Machine) -> None:
+    """Each quadlet has a link of its own."""
+    machine.processes.podman, machine.systemd.follows_folders = "podman version 4.9.3", False
+    apply(OLD, machine.host())
+
+
+def docked(machine: Machine) -> None:
+    apply(DOCKED, machine.host())
 
 
 def each_point(
@@ -97,6 +110,17 @@ CHANGES: dict[str, tuple[Prepare, Operation, Sequence[Sequence[Artifact]]]] = {
     "upgrade": (old, lambda host: apply(NEW, host), [OLD, NEW]),
     "rollback": (old_then_new, rollback, [OLD, NEW]),
     "upgrade that prunes": (old_then_new, lambda host: apply(OTHER, host, keep=1), [NEW, OTHER]),
+    "upgrade with a link for each quadlet": (old_on_an_older_podman, lambda host: apply(NEW, host), [OLD, NEW]),
+    "upgrade of services of Docker": (docked, lambda host: apply(DOCKED_ANEW, host), [DOCKED, DOCKED_ANEW]),
+}
+#: What runs before each, and what after.
+ENDS: dict[str, tuple[Sequence[Artifact] | None, Sequence[Artifact]]] = {
+    "first apply": (None, NEW),
+    "upgrade": (OLD, NEW),
+    "rollback": (NEW, OLD),
+    "upgrade that prunes": (NEW, OTHER),
+    "upgrade with a link for each quadlet": (OLD, NEW),
+    "upgrade of services of Docker": (DOCKED, DOCKED_ANEW),
 }
 
 
@@ -162,7 +186,7 @@ def test_killed_anywhere_and_again_anywhere_in_the_recovery_the_third_apply_succ
                 apply(NEW, machine.host(Steps(kill_at=second)))
             except Killed:
                 if prepare is not nothing or machine.current() is not None:
-                    assert_current_is_whole(machine, allowed)
+                    assert_current_is_whole(machine, [*allowed, NEW])
                 apply(NEW, machine.host())
             assert_runs(machine, NEW)
             if second > 100:
@@ -172,8 +196,7 @@ def test_killed_anywhere_and_again_anywhere_in_the_recovery_the_third_apply_succ
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Path, name: str) -> None:
     prepare, operation, _ = CHANGES[name]
-    before = {"first apply": None, "upgrade": OLD, "rollback": NEW, "upgrade that prunes": NEW}[name]
-    after = {"first apply": NEW, "upgrade": NEW, "rollback": OLD, "upgrade that prunes": OTHER}[name]
+    before, after = ENDS[name]
     for machine, point, failed in each_point(
         folder, prepare, operation, kill=False, stride=1 if name == "upgrade" else 3
     ):

@@ -12,6 +12,7 @@ from modelgrid.apply.hostchecks import check_host
 from modelgrid.apply.layout import Layout
 from modelgrid.apply.observe import plan
 from modelgrid.errors import HostError
+from modelgrid.ir import Manager
 from tests.apply.trees import tree
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ def podman_of_debian_12(machine: Machine) -> None:
     machine.processes.podman = "podman version 4.3.1"
 
 
-def podman_of_ubuntu_24(machine: Machine) -> None:
-    machine.processes.podman = "podman version 4.9.3"
-
-
 def on_nfs(machine: Machine) -> None:
     machine.real("/proc/self").mkdir(parents=True)
     machine.real("/proc/self/mountinfo").write_text(
@@ -75,8 +72,8 @@ def no_analyze(machine: Machine) -> None:
         (no_systemd, r"not booted with systemd \(/run/systemd/system is missing\)", "modelgrid up"),
         (nixos, "NixOS builds /etc itself", "compile -o"),
         (nix_store, "NixOS builds /etc itself", "compile -o"),
-        (no_podman, "podman is not installed.* 5.3 or newer", "runtime: native"),
-        (podman_of_ubuntu_24, r"podman 4\.9\.3 is too old: apply needs 5\.3 or newer", "runtime: native"),
+        (no_podman, r"podman is not installed.* 4.4 or newer", "runtime: native"),
+        (podman_of_debian_12, r"podman 4\.3\.1 is too old: these units need 4\.4 or newer", "anew"),
         (on_nfs, "/etc is on nfs4", "local file system"),
         (on_overlay, "/etc is on overlay", "local file system"),
         (no_generator, "generator for systemd .podman-system-generator. is missing", "podman package"),
@@ -159,11 +156,11 @@ def test_units_of_a_user_need_a_running_manager_and_lie_below_the_home(machine: 
     assert layout.wants_link == Path("/home/ann/.config/systemd/user/default.target.wants/modelgrid.target")
     host = replace(machine.host(), layout=layout, user=1000)
     with pytest.raises(HostError, match=r"no systemd of user 1000 is running") as caught:
-        check_host(host, containers=True)
+        check_host(host, managers=[Manager.QUADLET])
     assert "enable-linger" in str(caught.value.hint)
     machine.real("/run/user/1000/systemd").mkdir(parents=True)
     machine.real("/home/ann").mkdir(parents=True)
-    check_host(host, containers=True)
+    check_host(host, managers=[Manager.QUADLET])
 
 
 @pytest.mark.parametrize("environment", [{}, {"HOME": ""}, {"XDG_CONFIG_HOME": "relative"}])

@@ -61,7 +61,7 @@ TRANSITIONS: dict[str, tuple[Sequence[Artifact], Sequence[Artifact] | None, list
     "from container to program": (
         tree((), ["a"]),
         tree(["a"]),
-        [f"run: restart {A}", f"after: stop {NETWORK}"],
+        [f"before: stop {A}", f"run: start {A}", f"after: stop {NETWORK}"],
     ),
     "routes": (tree(["a"], api="/v1/x"), tree(["a"]), [f"run: reload {GATEWAY}"]),
     "keys": (tree(["a"], key_names=["k"]), tree(["a"]), [f"run: restart {GATEWAY}"]),

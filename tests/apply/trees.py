@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from modelgrid.emit import emit
 from modelgrid.emit.artifact import Artifact
+from modelgrid.ir import Manager, Network
+from tests.emit import samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -112,3 +116,14 @@ def tree(
     if podman and pulled:
         items.append(image(pulled))
     return tuple(sorted(items))
+
+
+def hosted(manager: Manager, *, subnet: str = "10.133.0.0/16", pull: bool = True) -> tuple[Artifact, ...]:
+    """A tree that emit writes: one isolated model whose container *manager* makes."""
+    launch = replace(samples.ISOLATED_LAUNCH, manager=manager, pull=pull)
+    server = replace(samples.ISOLATED, launch=launch)
+    network = Network(manager=manager, subnet=subnet, gateway=subnet.replace("0.0/16", "0.1"))
+    podman = (4, 3, 1) if manager is Manager.PODMAN else (5, 4, 2)
+    return emit(
+        replace(samples.FULL, servers=(server,), routes=(samples.route(server),), networks=(network,), podman=podman)
+    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tests.machine.cache import REPOSITORY, cache_folder, cached
 from tests.machine.images import model_version, write_model
 from tests.machine.overlay import UNSHARE, overlay_options, run_in_root
-from tests.machine.rootfs import host_root
+from tests.machine.rootfs import HOST_PACKAGES, host_root
+from tests.machine.rootfs import root as root_of
 from tests.machine.wheels import dependency_wheels
 from tests.requirements import require_tools
 
@@ -21,17 +22,26 @@ VENV = "/opt/modelgrid"
 MODEL = "/srv/models/gemma-3-270m.gguf"
 
 
-def ready_layers(suite: str) -> tuple[Path, Path]:
+#: A host with Docker in place of podman.
+DOCKER_PACKAGES = (
+    *sorted({*HOST_PACKAGES} - {"aardvark-dns", "crun", "netavark", "passt", "podman", "uidmap"}),
+    "docker-cli",
+    "docker.io",
+)
+
+
+def ready_layers(suite: str, *, docker: bool = False) -> tuple[Path, Path]:
     """A host of *suite* with what ModelGrid depends on in `VENV` and a model at `MODEL`; the topmost layer first.
 
-    The virtual environment sees the host's Python packages: pystemd is Debian's.
+    With *docker*, it has that in place of podman. The virtual environment sees the host's Python packages: pystemd is
+    Debian's.
     """
-    root = host_root(suite)
+    root = root_of(suite, DOCKER_PACKAGES, kind="docker") if docker else host_root(suite)
     version = run_in_root([root], ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
     assert version.returncode == 0, version.stderr
     wheels = dependency_wheels(version.stdout.strip())
     inputs = (root.name, wheels.name, model_version(), VENV, MODEL)
-    layer = cached(f"ready-{suite}", inputs, lambda path: _make_ready(path, root, wheels))
+    layer = cached(f"{'docked' if docker else 'ready'}-{suite}", inputs, lambda path: _make_ready(path, root, wheels))
     return layer / "upper", root
 
 

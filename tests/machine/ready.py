@@ -47,7 +47,9 @@ def remove_packages(machine: Machine, *packages: str) -> None:
     machine.run(["dpkg", "--purge", "--force-depends", *packages])
 
 
-def import_llama(machine: Machine, *, user: str | None = None, env: Mapping[str, str] | None = None) -> None:
-    """Give podman of *machine*, that of root or of *user*, the image `LLAMA_IMAGE`."""
+def import_llama(
+    machine: Machine, *, program: str = "podman", user: str | None = None, env: Mapping[str, str] | None = None
+) -> None:
+    """Give *program* of *machine*, podman or docker, that of root or of *user*, the image `LLAMA_IMAGE`."""
     with llama_image().open("rb") as archive:
-        machine.run(["podman", "import", "--quiet", "-", LLAMA_IMAGE], stdin=archive, user=user, env=env)
+        machine.run([program, "import", "-", LLAMA_IMAGE], stdin=archive, user=user, env=env)

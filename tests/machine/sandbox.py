@@ -36,9 +36,9 @@ NSPAWN = (
     "--network-veth",
 )
 
-#: Folders that lie on no overlay, as on a real host: podman keeps its layers as overlays, which cannot lie on one, and
-#: `apply` refuses to keep generations there.
-PLAIN_FOLDERS = ("etc", "home", "var/lib/containers")
+#: Folders that lie on no overlay, as on a real host: podman and Docker keep their layers as overlays, which cannot lie
+#: on one, and `apply` refuses to keep generations there.
+PLAIN_FOLDERS = ("etc", "home", "var/lib/containers", "var/lib/docker")
 
 
 class Sandbox:
