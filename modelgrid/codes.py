@@ -388,6 +388,11 @@ CODES: Final[Mapping[str, Code]] = {
         " or sends something else than it says.",
         "The message says which. Correct the name, or log in.",
     ),
+    "MG3050": Code(
+        "a server has nothing to be reloaded by",
+        "`on_change: reload` has `apply` reload the server, and nothing says how: engines have no common way.",
+        "Write the key that the hint names, or use another value of `on_change`.",
+    ),
     "MG4001": Code(
         "a model does not fit",
         "No GPU of the host has the memory that the model takes beside the others.",

@@ -187,6 +187,22 @@ class Process:
     after_start: tuple[tuple[str, ...], ...] = ()
 
 
+class OnChange(Enum):
+    """What ``apply`` does with a server that runs when its unit changes.
+
+    Attributes:
+        RESTART: it is restarted, without a request being lost.
+        RELOAD: it is reloaded, by what its unit has for that.
+        KEEP_OLD: it goes on as it is until it starts again by itself.
+        MANUAL: the same, and ``plan`` and ``status`` say that it waits for its restart.
+    """
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    KEEP_OLD = "keep-old"
+    MANUAL = "manual"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """When a server is ready: ``GET path`` answers 200. *start_timeout* bounds the wait, in seconds."""
@@ -245,6 +261,7 @@ class ModelServer:
         environment: sorted by name.
         stop_timeout: seconds from SIGTERM to SIGKILL.
         on_demand: whether it does not start with the grid.
+        on_change: what becomes of it when its unit changes.
         conflicts: units that it takes turns with: starting it stops them.
         starts_after: units that have to be started before it, where they start too.
         credentials: files that systemd hands to it.
@@ -264,6 +281,7 @@ class ModelServer:
     stop_timeout: float = 30.0
     claims: tuple[GpuClaim, ...] = ()
     on_demand: bool = False
+    on_change: OnChange = OnChange.RESTART
     conflicts: tuple[str, ...] = ()
     starts_after: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)

@@ -189,6 +189,7 @@ models:
     source: /srv/models/small.gguf
     port: 9001
     load: on-demand
+    on_change: manual
     idle_unload: 15m
 """,
     "MountedVolume": """

@@ -39,6 +39,7 @@ _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "credentials": (("secrets",), ()),
     "resources": (("resources",), ()),
     "on_demand": (("load",), ()),
+    "on_change": (("on_change",), ()),
     "quadlet": (("quadlet",), ()),
     "systemd": (("systemd",), ()),
 }

@@ -63,6 +63,7 @@ def check(
             rules.check_images(sound),
             rules.check_environment(sound),
             rules.check_gpus(sound),
+            rules.check_reload(sound),
             sharing.check_servers(sound, declared=_names(document, "servers")),
             sharing.check_fallbacks(sound, declared=_names(document, "models")),
             sharing.check_secrets(sound, declared=_names(document, "secrets")),

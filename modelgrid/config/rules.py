@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelgrid.config.faults import Fault, closest, suggestion, unused
 from modelgrid.config.fit import misfits, source_of
-from modelgrid.config.schema import Runtime
+from modelgrid.config.schema import OnChange, Runtime
 from modelgrid.errors import ConfigError
 from modelgrid.ports import split_address
 
@@ -26,6 +26,8 @@ CUSTOM: Final = "custom"
 _MOST_PATTERNS: Final = 200
 #: Models that one hint names.
 _MOST_MODELS: Final = 5
+#: Keys of a quadlet by which its container is reloaded.
+_RELOADS: Final = frozenset({"ReloadCmd", "ReloadSignal"})
 _SUBNET_SIZES: Final = range(16, 25)
 
 
@@ -304,6 +306,18 @@ def check_gpus(config: Config) -> Iterator[Fault]:
                     path = (section, name, "gpus", index)
                     yield Fault(code="MG3015", message=f"GPU {gpu} is in the list already", path=path, hint="remove it")
                 seen.add(gpu)
+
+
+def check_reload(config: Config) -> Iterator[Fault]:
+    """What is to be reloaded says how."""
+    for section, name, serving in servings(config):
+        if serving.on_change is OnChange.RELOAD and not serving.quadlet.keys() & _RELOADS:
+            podman = serving.runtime is Runtime.PODMAN
+            hint = (
+                "write `ReloadSignal` or `ReloadCmd` under `quadlet`" if podman else "only podman's containers have it"
+            )
+            path = (section, name, "on_change")
+            yield Fault(code="MG3050", message="it has nothing to be reloaded by", path=path, hint=hint)
 
 
 def check_use(config: Config) -> Iterator[Fault]:

@@ -60,6 +60,15 @@ class Load(StrEnum):
     ON_DEMAND = "on-demand"
 
 
+class OnChange(StrEnum):
+    """What becomes of a server that runs when its unit changes."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    KEEP_OLD = "keep-old"
+    MANUAL = "manual"
+
+
 class Placing(StrEnum):
     """Which GPUs are taken first."""
 
@@ -312,6 +321,10 @@ class _Serving(_Section):
     load: Load = Load.ALWAYS
     """`always`: it runs with the grid. `on-demand`: it is started by hand or by what asks for it, and may end others
     that take turns with it on a GPU."""
+    on_change: OnChange = OnChange.RESTART
+    """What `apply` does when the server's unit changes. `restart`: it restarts it, and no request is lost. `reload`: it
+    has it reloaded, by `ReloadSignal` or `ReloadCmd` under `quadlet`. `keep-old`: it lets it go on until it starts
+    again. `manual`: the same, and `plan` and `status` say that its restart waits."""
     idle_unload: Span | None = Field(default=None, examples=["15m"])
     """After how long without a request the engine frees the memory of a model, where the engine can."""
     volumes: list[MountedVolume] = Field(default_factory=list)

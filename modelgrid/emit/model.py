@@ -12,7 +12,7 @@ from modelgrid.emit.quoting import UnitText, traced
 from modelgrid.emit.render import render
 from modelgrid.emit.systemd_quoting import command, line, note, notes, seconds, token
 from modelgrid.emit.unitfile import config_hash
-from modelgrid.ir import Container, Manager, Resources
+from modelgrid.ir import Container, Manager, OnChange, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,6 +61,8 @@ def render_model(template: str, model: ModelServer, deployment: Deployment, valu
         "engine": note(model.engine),
         # not the line: that a model moved in the file changes nothing
         "origin": note(model.origin.path),
+        "endpoint": note(str(model.endpoint)),
+        "on_change": note(model.on_change.value) if model.on_change is not OnChange.RESTART else "",
         "claims": notes(f"{claim.uuid} {claim.memory}" for claim in model.claims),
         "config_hash": _HASH,
     }

@@ -109,6 +109,8 @@ FAULTY = [
     ("engines: {vllm: {env: {LD_LIBRARY_PATH: /x}}}\nmodels: {a: {engine: vllm}}", "MG3012", 2, 24),
     ("models:\n  a: {engine: vllm, env: {A-B: c}}", "MG3013", 3, 27),
     ("models:\n  a: {engine: vllm, env: {1A: c}}", "MG3013", 3, 27),
+    ("models:\n  a: {engine: ollama, on_change: reload}", "MG3050", 3, 34),
+    ("models:\n  a: {engine: ollama, runtime: docker, on_change: reload}", "MG3050", 3, 51),
     ("network: {subnet: 10.133.0.0}", "MG3014", 2, 19),
     ("network: {subnet: 10.133.0.1/16}", "MG3014", 2, 19),
     ("network: {subnet: 10.0.0.0/8}", "MG3014", 2, 19),
@@ -140,6 +142,7 @@ def test_the_version_is_asked_for(text: str, place: tuple[str, int, int]) -> Non
 @pytest.mark.parametrize(
     "text",
     [
+        "models: {a: {engine: ollama, on_change: reload, quadlet: {ReloadSignal: HUP}}}",
         "gateway: {listen: '[::1]:8080'}",
         "gateway: {listen: 127.5.0.1:1}",
         f"gateway: {{listen: 0.0.0.0:443, keys: [{{name: a, sha256: {HASH}}}]}}",

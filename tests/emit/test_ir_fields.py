@@ -73,6 +73,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "stop_timeout": 1.0,
             "claims": (),
             "on_demand": True,
+            "on_change": ir.OnChange.KEEP_OLD,
             "conflicts": ("modelgrid-model-a.service",),
             "starts_after": ("modelgrid-model-a.service",),
             "resources": ir.Resources(memory=1),

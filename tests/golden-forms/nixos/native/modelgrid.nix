@@ -199,6 +199,7 @@
       Model=qwen2.5-0.5b
       Engine=llamacpp
       Origin=$.models["qwen2.5-0.5b"]
+      Endpoint=127.0.0.1:9001
       Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 0
       ConfigHash=173930460cf810486409c83cb4cc6ed5096e7e6c0147981c8e84d8344c7e882b
 

@@ -81,6 +81,7 @@
     Model=bge-m3
     Engine=vllm
     Origin=$.models.bge-m3
+    Endpoint=10.133.208.122:8000
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 4294967296
     ConfigHash=ab721102b06e39967ed93d70f623a3c7e028e7dea86d14d4ff44d650041a0a72
 
@@ -150,6 +151,7 @@
     Model=qwen-coder
     Engine=vllm
     Origin=$.models.qwen-coder
+    Endpoint=127.0.0.1:28046
     Claim=GPU-4f7c9a0e-3d52-4b1c-9b38-6f1d2c5a7e10 42949672960
     Claim=GPU-b81e5d27-91c4-4f6a-8c02-0a9d3e6f4b21 42949672960
     ConfigHash=c483c8c87475ff6846b0054d70eb70d676dbbc3714835f36c32df9eb57cc2645
