@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
+from modelgrid.live import FOLDER as LIVE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ class Layout:
         unit_folder: where systemd looks for plain units; each of ours is a link in it.
         boot_target: the target that pulls ours in at boot.
         quadlet_folders: where podman's generator looks, in its order (podman-systemd.unit(5)).
+        runtime: what a reboot empties, ``/run`` or ``$XDG_RUNTIME_DIR``; units in it win over nothing of ours.
     """
 
     scope: Scope
@@ -33,6 +35,7 @@ class Layout:
     unit_folder: Path
     boot_target: str
     quadlet_folders: tuple[Path, ...]
+    runtime: Path
     linked_folder: bool = True
 
     @classmethod
@@ -49,6 +52,7 @@ class Layout:
                 Path("/etc/containers/systemd"),
                 Path("/usr/share/containers/systemd"),
             ),
+            runtime=Path("/run"),
         )
 
     @classmethod
@@ -76,6 +80,8 @@ class Layout:
                 *((Path(runtime) / "containers/systemd",) if runtime.startswith("/") else ()),
                 config / "containers/systemd",
             ),
+            # without it no systemd of the user runs, which is told where it matters
+            runtime=Path(runtime if runtime.startswith("/") else "/run/user/none"),
         )
 
     @classmethod
@@ -112,6 +118,21 @@ class Layout:
     def lock(self) -> Path:
         """Locked by the one process that changes this host."""
         return self.base / "lock"
+
+    @property
+    def live(self) -> Path:
+        """Where a change and the gateways meet (:mod:`modelgrid.live`)."""
+        return self.runtime / LIVE_FOLDER
+
+    @property
+    def passing_quadlets(self) -> Path:
+        """Folder of the quadlets that last as long as a change."""
+        return self.runtime / "containers/systemd"
+
+    @property
+    def passing_units(self) -> Path:
+        """Folder of the plain units that last as long as a change."""
+        return self.runtime / ("systemd/system" if self.scope is Scope.SYSTEM else "systemd/user")
 
     def generation(self, number: int) -> Path:
         """Return the folder of generation *number*."""

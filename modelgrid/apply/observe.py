@@ -6,11 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.generations import Generation, Generations
+from modelgrid.apply.handover import Surroundings, with_handovers
 from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
 from modelgrid.apply.links import links_of, missing_links
+from modelgrid.apply.liveroutes import manifest_of
+from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.records import Records
+from modelgrid.apply.systemd import UNKNOWN, Verb
 from modelgrid.apply.units import units_of
+from modelgrid.emit.names import GATEWAY
+from modelgrid.placement_record import PLACEMENT, PlacementRecordError, load_placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,13 +103,37 @@ def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
     states = host.systemd.states({name for tree in trees for name in units_of(tree)})
     wanted = links_of(desired, host.layout).keys()
     lost = missing_links(host.files, links_of(current or (), host.layout))
-    return make_plan(
+    plan = make_plan(
         desired,
         current,
         states,
         missing_links=[str(path) for path in lost if path in wanted],
         suspects=suspects,
     )
+    if not any(action.verb in {Verb.RESTART, Verb.STOP} for action in plan.actions):
+        return plan
+    return with_handovers(
+        plan,
+        Surroundings(
+            wanted=units_of(desired),
+            had={name: unit for tree in (*suspects, current or ()) for name, unit in units_of(tree).items()},
+            states=states,
+            manifest=manifest_of(desired),
+            gateway=states.get(GATEWAY, UNKNOWN).up,
+            room=_room(desired),
+            fits_beside=lambda unit: has_memory_for_another(host, unit.name),
+        ),
+    )
+
+
+def _room(tree: Sequence[Artifact]) -> Mapping[str, int]:
+    """Return the bytes that servers may take of each GPU, by UUID, as far as *tree* says."""
+    text = next((item.content for item in tree if item.path == PLACEMENT), None)
+    try:
+        gpus = load_placement(text).gpus if text is not None else ()
+    except PlacementRecordError:
+        gpus = ()
+    return {gpu.uuid: gpu.memory - gpu.reserve for gpu in gpus}
 
 
 def suspected_trees(host: Host) -> tuple[tuple[Artifact, ...], ...]:

@@ -39,11 +39,24 @@ class Wave(Enum):
     AFTER = "after"
 
 
+class Handover(Enum):
+    """How a server that has requests is changed without losing one."""
+
+    #: A stand-in by the new configuration answers while it restarts.
+    BESIDE = "beside"
+    #: The other servers of its models answer meanwhile; where there are none, the gateway has requests wait.
+    HOLD = "hold"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One job of systemd, and why.
 
     Attributes:
+        handover: how its requests are kept; none where it has none, or no gateway runs.
+        batch: actions of the wave RUN with a higher number come later: replicas that take turns.
+        queued: whether it is a job of systemd; new routes are none, the gateway reads the manifest by itself.
+        stop_first: a restart in two steps, for the GPUs have no room for what ends and what begins at once.
         model: the model that the unit serves; empty where it serves none.
         origin: the part of the configuration that the unit comes from, ``$.models["llama3:8b"]``; empty if unknown.
         reasons: one clause each.
@@ -52,8 +65,25 @@ class Action:
     wave: Wave
     verb: Verb
     unit: str
+    handover: Handover | None = None
+    batch: int = 0
+    queued: bool = True
+    stop_first: bool = False
     model: str = ""
     origin: str = ""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A server that goes on by an older definition than the tree has, as its ``on_change`` asks.
+
+    *told*: whether it is to be said that its restart waits (``manual``).
+    """
+
+    unit: str
+    model: str
+    told: bool
     reasons: tuple[str, ...]
 
 
@@ -78,6 +108,7 @@ class Plan:
         actions: in the order of their waves.
         networks: in the order of their waves.
         links: links that someone removed from the host and that are made again.
+        waiting: servers that go on by an older definition, sorted.
         unchanged: units that are left alone, sorted.
         images: images that are pulled where the host lacks them, sorted.
         relaxations: what loosens the isolation of a unit in the desired tree.
@@ -88,6 +119,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     networks: tuple[NetworkRemoval, ...] = ()
     links: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     unchanged: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     relaxations: tuple[Relaxation, ...] = ()
@@ -113,12 +145,16 @@ class Plan:
                     "model": action.model or None,
                     "origin": action.origin or None,
                     "when": action.wave.value,
+                    "handover": action.handover.value if action.handover else None,
                     "reasons": list(action.reasons),
                 }
                 for action in self.actions
             ],
             "networks_removed": [{"name": item.name, "when": item.wave.value} for item in self.networks],
             "links": list(self.links),
+            "waiting": [
+                {"unit": item.unit, "model": item.model or None, "reasons": list(item.reasons)} for item in self.waiting
+            ],
             "unchanged": list(self.unchanged),
             "images": list(self.images),
             "relaxations": [

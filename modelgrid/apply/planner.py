@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Wave
+from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Waiting, Wave
 from modelgrid.apply.relaxations import relaxations_of
 from modelgrid.apply.systemd import UNKNOWN, UnitState, Verb
 from modelgrid.apply.units import Role, Unit, differences, units_of
 from modelgrid.emit.routing import KEYS, MANIFEST
+from modelgrid.ir import OnChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,25 +35,30 @@ def make_plan(
 
     A unit without a state counts as unknown to systemd. *missing_links* are links that *current* has lost on the host.
     Only what differs in meaning (:func:`modelgrid.emit.unitfile.meaning`) touches a unit; a comment does not.
-    *suspects* are other trees that units may still run by, for an interrupted change left them: a unit is left alone
-    only where it differs from none of them.
+    *suspects* are other trees that units may still run by, for an interrupted change left them, or for a server goes on
+    as its ``on_change`` asks: a unit is left alone only where it differs from none of them.
     """
     had = current or ()
     planner = _Planner(units_of(desired), units_of(had), states, _gateway_news(desired, had))
     actions, networks = planner.actions(), planner.networks()
+    waiting = {item.unit: item for item in planner.waiting}
     for suspect in suspects:
         other = _Planner(planner.wanted, units_of(suspect), states, _gateway_news(desired, suspect))
         known = {action.unit for action in actions}
         # what only the suspect lacks is judged by the current tree
         actions += tuple(item for item in other.actions(added=False) if item.unit not in known)
         networks += tuple(item for item in other.networks() if item not in networks)
+        waiting |= {item.unit: item for item in other.waiting if item.unit not in waiting}
     touched = {action.unit for action in actions}
     return Plan(
         files=_file_changes(desired, had),
         actions=_in_order(actions),
         networks=networks,
         links=tuple(sorted(missing_links)),
-        unchanged=tuple(name for name in planner.wanted if name in planner.had and name not in touched),
+        waiting=tuple(waiting[name] for name in sorted(waiting.keys() - touched)),
+        unchanged=tuple(
+            name for name in planner.wanted if name in planner.had and name not in touched and name not in waiting
+        ),
         images=tuple(sorted(unit.image for name, unit in planner.wanted.items() if unit.image and name in touched)),
         relaxations=tuple(item for unit in planner.wanted.values() for item in relaxations_of(unit)),
         notes=tuple(
@@ -76,6 +83,8 @@ class _Planner:
         self.had = had
         self._states = states
         self._gateway_news = gateway_news
+        #: what goes on by its older definition; filled by :meth:`actions`
+        self.waiting: list[Waiting] = []
         #: why a unit that both trees have is not what it was
         self._news = {name: self._differences(name) for name in wanted.keys() & had.keys()}
         self._renewed = {name for name, news in self._news.items() if news and wanted[name].role is Role.NETWORK}
@@ -130,9 +139,19 @@ class _Planner:
             if unit.wanted:
                 yield _action(_wave(unit), Verb.START, unit, *reasons, _why_down(state))
         elif reasons:
-            yield _action(_wave(unit), Verb.RESTART, unit, *reasons)
+            yield from self._changed(unit, reasons)
         elif Verb.RELOAD in news:
-            yield _action(_wave(unit), Verb.RELOAD, unit, *news[Verb.RELOAD])
+            yield replace(_action(_wave(unit), Verb.RELOAD, unit, *news[Verb.RELOAD]), queued=False)
+
+    def _changed(self, unit: Unit, reasons: tuple[str, ...]) -> Iterable[Action]:
+        """Do with *unit*, which runs, what it asks for where its definition changes."""
+        if unit.on_change is OnChange.RESTART:
+            yield _action(_wave(unit), Verb.RESTART, unit, *reasons)
+        elif unit.on_change is OnChange.RELOAD:
+            yield _action(_wave(unit), Verb.RELOAD, unit, *reasons)
+        else:
+            told = unit.on_change is OnChange.MANUAL
+            self.waiting.append(Waiting(unit=unit.name, model=unit.model, told=told, reasons=reasons))
 
     def _renew(self, unit: Unit) -> Iterable[Action]:
         """Stop *unit* before the swap and start it after, for its network is made anew in between."""

@@ -120,6 +120,12 @@ class Systemd(Protocol):
     def result(self, unit: str) -> str:
         """Return why service *unit* last went down (systemd.exec(5), $SERVICE_RESULT): ``timeout``, ``exit-code``."""
 
+    def control_group(self, unit: str) -> str:
+        """Return the control group of *unit*, a path below /sys/fs/cgroup; empty where it has none."""
+
+    def invocation(self, unit: str) -> str:
+        """Return what identifies the present run of *unit*, 32 hex digits; empty where it never ran."""
+
 
 #: Seconds between looks at jobs whose signal may have been lost.
 _LOOK = 5.0
@@ -195,6 +201,18 @@ class PystemdManager:
             return ""
         found: bytes | None = self._property(unit, _SERVICE_UNIT, b"Result", b"s")
         return found.decode() if found else ""
+
+    def control_group(self, unit: str) -> str:
+        """See :meth:`Systemd.control_group`."""
+        if not unit.endswith(".service"):
+            return ""
+        found: bytes | None = self._property(unit, _SERVICE_UNIT, b"ControlGroup", b"s")
+        return found.decode() if found else ""
+
+    def invocation(self, unit: str) -> str:
+        """See :meth:`Systemd.invocation`."""
+        found = self._property(unit, _UNIT, b"InvocationID", b"ay")
+        return bytes(found).hex() if found else ""
 
     def _look_at(self, jobs: Iterable[Job]) -> None:
         """Find the jobs that are gone though no signal said so, and judge them by their unit's state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,13 +15,16 @@ from modelgrid.apply.container_options import run_image, run_options
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
 from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit
-from modelgrid.ir import Endpoint, Manager
+from modelgrid.ir import Endpoint, Manager, OnChange
 from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.emit.artifact import Artifact
+
+
+_SUBNET = re.compile(r"\b\d+\.\d+\.\d+\.\d+/\d+\b")
 
 
 class Role(Enum):
@@ -116,6 +120,25 @@ class Unit:
         has_container = self.plain and self.manager is not None and self.role is Role.SERVICE
         return run_options(self.value("Service", "ExecStart")) or {} if has_container else {}
 
+    @property
+    def on_change(self) -> OnChange:
+        """What becomes of it when its definition changes; a word that is not known means a restart."""
+        try:
+            return OnChange(self.value("X-ModelGrid", "OnChange") or "restart")
+        except ValueError:
+            return OnChange.RESTART
+
+    @property
+    def address(self) -> str:
+        """Where its server answers, ``address:port``; empty where it is none."""
+        return self.value("X-ModelGrid", "Endpoint")
+
+    @property
+    def claims(self) -> Mapping[str, int]:
+        """What its server takes of each GPU, in bytes by UUID; 0 where that is not known."""
+        found = (value.split() for value in self.values.get(("X-ModelGrid", "Claim"), ()))
+        return {words[0]: int(words[1]) for words in found if len(words) == 2 and words[1].isdecimal()}  # noqa: PLR2004
+
     def value(self, section: str, key: str) -> str:
         """Return the last value of *key*, which is the one that counts for a key with one value; empty if unset."""
         return self.values.get((section, key), ("",))[-1]
@@ -156,6 +179,12 @@ def _units_of(artifacts: tuple[Artifact, ...]) -> Mapping[str, Unit]:
             wanted=name == TARGET or name in by_target or TARGET in installed,
         )
     return MappingProxyType(units)
+
+
+def subnets_of(units: Iterable[Unit]) -> tuple[str, ...]:
+    """Return the subnets of the networks among *units*, in CIDR form, sorted."""
+    texts = (unit.artifact.content for unit in units if unit.role is Role.NETWORK)
+    return tuple(sorted({found for text in texts for found in _SUBNET.findall(text)}))
 
 
 def gateway_listen(units: Mapping[str, Unit]) -> Endpoint | None:

@@ -50,6 +50,8 @@ class FakeSystemd:
         self.why = "exit-code"
         self.follows_folders = True
         self._results: dict[str, str] = {}
+        self.invocations: dict[str, str] = {}
+        self._starts = 0
 
     def daemon_reload(self) -> None:
         self.facts.append("reload")
@@ -95,6 +97,12 @@ class FakeSystemd:
     def result(self, unit: str) -> str:
         return self.why if unit in self.failed else "success"
 
+    def control_group(self, unit: str) -> str:
+        return f"/system.slice/{unit}" if unit in self.running else ""
+
+    def invocation(self, unit: str) -> str:
+        return self.invocations.get(unit, "")
+
     def _state(self, unit: str) -> UnitState:
         load = "masked" if unit in self.masked else "loaded" if unit in self._loaded else "not-found"
         if unit in self.running:
@@ -115,6 +123,8 @@ class FakeSystemd:
             return "failed"
         self.failed.discard(name)
         self.running[name] = unit.artifact.content
+        self._starts += 1
+        self.invocations[name] = f"{self._starts:032x}"
         if unit.role is Role.TARGET:
             for wanted in self._wanted_by_target():
                 self._start(wanted)
@@ -362,6 +372,12 @@ class SteppedSystemd:
 
     def since(self, unit: str) -> float | None:
         return self._systemd.since(unit)
+
+    def control_group(self, unit: str) -> str:
+        return self._systemd.control_group(unit)
+
+    def invocation(self, unit: str) -> str:
+        return self._systemd.invocation(unit)
 
     def result(self, unit: str) -> str:
         return self._systemd.result(unit)
