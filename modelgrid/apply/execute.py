@@ -15,16 +15,16 @@ from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
 from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
-from modelgrid.apply.observe import plan_now
+from modelgrid.apply.observe import behind_now, plan_now
 from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
-from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.records import Behind, Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
 from modelgrid.errors import HostError, ModelGridError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from modelgrid.apply.host import Host
@@ -189,7 +189,7 @@ class _Change:
         try:
             self._records.begin(pending)
             activation.carry_out(plan)
-            self._records.confirm(pending.target)
+            self._records.confirm(pending.target, behind=self._behind(plan, pending.source))
         except (ModelGridError, OSError, KeyboardInterrupt) as error:
             outcome = f"generation {pending.source} runs again" if pending.source else "nothing runs, as before"
             try:
@@ -205,6 +205,17 @@ class _Change:
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise HostError(f"{_said(error)}; {outcome}", hint=getattr(error, "hint", None)) from error
+
+    def _behind(self, plan: Plan, source: int | None) -> Mapping[str, Behind]:
+        """Return what goes on by an older definition after *plan*, which came from generation *source*."""
+        if not plan.waiting or source is None:
+            return {}
+        before = behind_now(self._host)
+        return {
+            item.unit: before.get(item.unit)
+            or Behind(generation=source, invocation=self._host.systemd.invocation(item.unit))
+            for item in plan.waiting
+        }
 
     def _back(self, pending: Pending, *, touched: AbstractSet[str] | None = None) -> None:
         """Bring the generation before back. What fails to start in it is told and does not stop this.
@@ -247,6 +258,7 @@ class _Change:
         current = self._generations.current()
         assert current is not None
         protected = {number for number in (current, self._generations.parent(current)) if number is not None}
+        protected |= {item.generation for item in self._records.behind().values()}
         try:
             for number in made:
                 if number in self._generations.numbers() and number not in protected:

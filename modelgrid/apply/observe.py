@@ -12,7 +12,7 @@ from modelgrid.apply.links import links_of, missing_links
 from modelgrid.apply.liveroutes import manifest_of
 from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
-from modelgrid.apply.records import Records
+from modelgrid.apply.records import Behind, Records
 from modelgrid.apply.systemd import UNKNOWN, Verb
 from modelgrid.apply.units import units_of
 from modelgrid.emit.names import GATEWAY
@@ -98,7 +98,7 @@ def plan(desired: Sequence[Artifact], host: Host) -> Plan:
 def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
     """Return the plan from the current generation to *desired*, by what the host's units do now."""
     current = current_tree(host, known=desired)
-    suspects = suspected_trees(host)
+    suspects = (*suspected_trees(host), *_older_definitions(host))
     trees = (desired, current or (), *suspects)
     states = host.systemd.states({name for tree in trees for name in units_of(tree)})
     wanted = links_of(desired, host.layout).keys()
@@ -134,6 +134,24 @@ def _room(tree: Sequence[Artifact]) -> Mapping[str, int]:
     except PlacementRecordError:
         gpus = ()
     return {gpu.uuid: gpu.memory - gpu.reserve for gpu in gpus}
+
+
+def behind_now(host: Host) -> Mapping[str, Behind]:
+    """Return the servers that still go on by an older definition: those that did not start again since."""
+    recorded = Records(host.files, host.layout).behind()
+    return {unit: item for unit, item in recorded.items() if host.systemd.invocation(unit) == item.invocation}
+
+
+def _older_definitions(host: Host) -> tuple[tuple[Artifact, ...], ...]:
+    """Return what those run by, as a tree of its own for each."""
+    generations = Generations(host.files, host.layout)
+    there = generations.numbers()
+    found = (
+        units_of(generations.read(item.generation)).get(unit)
+        for unit, item in behind_now(host).items()
+        if item.generation in there
+    )
+    return tuple((unit.artifact,) for unit in found if unit is not None)
 
 
 def suspected_trees(host: Host) -> tuple[tuple[Artifact, ...], ...]:

@@ -11,6 +11,7 @@ from modelgrid.apply.files import FileSystem, remove_name, replace_file
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from modelgrid.apply.layout import Layout
@@ -50,6 +51,14 @@ class Pending:
         return tuple(number for number in self.lefts if begun or number != self.target)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """A server that goes on by the definition of an older *generation*, as long as its run is *invocation*."""
+
+    generation: int
+    invocation: str
+
+
 class Records:
     """Reads and writes the records. Each is replaced in one step, so none is ever half written."""
 
@@ -87,6 +96,21 @@ class Records:
         except (KeyError, ValueError) as error:
             raise _unreadable(self._layout.confirmed) from error
 
+    def behind(self) -> Mapping[str, Behind]:
+        """Return the servers that went on by an older definition when the current generation was confirmed, by unit.
+
+        Raises:
+            HostError: the record is not one that this version can read.
+        """
+        data = self._read(self._layout.confirmed) or {}
+        try:
+            return {
+                str(unit): Behind(generation=int(item["generation"]), invocation=str(item["invocation"]))
+                for unit, item in data.get("behind", {}).items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self._layout.confirmed) from error
+
     def begin(self, pending: Pending) -> None:
         """Record *pending* before the first step that it is about."""
         self._write(
@@ -100,9 +124,17 @@ class Records:
             },
         )
 
-    def confirm(self, number: int) -> None:
-        """Record that generation *number* is current and healthy, and that nothing is under way."""
-        self._write(self._layout.confirmed, {"generation": number})
+    def confirm(self, number: int, *, behind: Mapping[str, Behind] | None = None) -> None:
+        """Record that generation *number* is current and healthy, and that nothing is under way.
+
+        *behind* are servers that go on by an older definition.
+        """
+        fields: dict[str, Any] = {"generation": number}
+        if behind:
+            fields["behind"] = {
+                unit: {"generation": item.generation, "invocation": item.invocation} for unit, item in behind.items()
+            }
+        self._write(self._layout.confirmed, fields)
         self.end()
 
     def end(self) -> None:

@@ -224,6 +224,7 @@ def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
     for title, lines in (
         ("links that are missing", plan.links),
         ("images, pulled where they are missing", plan.images),
+        ("waiting for a restart", _waiting_lines(plan)),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
         ("GPU memory when this is applied", gpu_lines(gpus, limit=_MOST_ROWS)),
         ("notes", plan.notes),
@@ -232,6 +233,15 @@ def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
             result(f"{title}:")
             for line in lines:
                 result(f"  {line}")
+
+
+def _waiting_lines(plan: Plan) -> list[str]:
+    """Return the servers whose restart was left to the user."""
+    return [
+        f"{item.model or item.unit}: {'; '.join(item.reasons)} (modelgrid container restart {item.model})"
+        for item in plan.waiting
+        if item.told
+    ]
 
 
 def _ago(since: float | None) -> str:

@@ -262,7 +262,12 @@ def _running(commands: Any) -> None:
     listing = _add(container, "list", "service:run_container_list", "list the models, their units and containers")
     _json(listing)
     _user(listing)
-    for verb, text in (("start", "start a model"), ("stop", "stop a model"), ("logs", "show the journal of a model")):
+    for verb, text in (
+        ("start", "start a model"),
+        ("stop", "stop a model"),
+        ("restart", "restart a model"),
+        ("logs", "show the journal of a model"),
+    ):
         command = _add(container, verb, f"service:run_container_{verb}", text)
         command.add_argument("model", metavar="MODEL", help="name or alias of the model")
         _user(command)

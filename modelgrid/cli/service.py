@@ -82,6 +82,12 @@ def run_container_stop(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_container_restart(options: argparse.Namespace) -> int:
+    """Restart one model, which brings a definition to effect that waits for it."""
+    note(f"restarted {control.control_model(this_host(scope_of(options)), options.model, Verb.RESTART)}")
+    return 0
+
+
 def run_container_logs(options: argparse.Namespace) -> int:
     """Show the journal of one model."""
     units = control.units_of_model(this_host(scope_of(options)), options.model)

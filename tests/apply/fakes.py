@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from modelgrid.apply.systemd import UNKNOWN, Job, JobResult, Systemd, UnitState,
 from modelgrid.apply.units import Role, Unit, units_of
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import HostError
+from modelgrid.live import WorkerStatus, load_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -163,6 +165,11 @@ class FakeSystemd:
         for name in sorted(name for name in names if files.kind(folder / "quadlets" / name)):
             content = files.read(folder / "quadlets" / name).decode()
             found.append(Artifact(path=f"quadlets/{name}", content=content))
+        for folder, kind in ((layout.passing_units, "units"), (layout.passing_quadlets, "quadlets")):
+            found += [
+                Artifact(path=f"{kind}/{name}", content=files.read(folder / name).decode())
+                for name in files.listdir(folder)
+            ]
         return units_of(found)
 
 
@@ -393,6 +400,10 @@ class Machine:
         self.systemd = FakeSystemd(self.files, self.layout)
         self.processes = FakeProcesses()
         self.gateway_deaf = False
+        #: whether gateways act by the live folder, the manifests that they saw, and what is at which server
+        self.with_gateways = False
+        self.seen: list[bytes] = []
+        self.in_flight: dict[str, int] = {}
         for folder in ("run/systemd/system", "etc/systemd/system/multi-user.target.wants", "etc/containers"):
             (root / folder).mkdir(parents=True)
         self.files.real(Path(GENERATOR)).parent.mkdir(parents=True)
@@ -408,8 +419,31 @@ class Machine:
             user=0,
             ask_gateway=lambda listen: self.manifest_in_use(),
             now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-            sleep=lambda seconds: None,
+            sleep=lambda seconds: self.gateways_look() if self.with_gateways else None,
         )
+
+    def gateways_look(self) -> None:
+        """Let every gateway that runs take what the live folder says, and say so in its own."""
+        live = self.real("/run/modelgrid")
+        routing = live / "routing.json"
+        if not routing.exists():
+            routing = self.real("/etc/modelgrid/current/routing.json")
+        serving = load_serving((live / "serving.json").read_text()).unit if (live / "serving.json").exists() else ""
+        for unit in ("modelgrid-gateway.service", "modelgrid-standin-gateway.service"):
+            folder = self.real("/run") / unit.removesuffix(".service")
+            if unit not in self.systemd.running or self.gateway_deaf:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            folder.mkdir(exist_ok=True)
+            self.real("/proc/7").mkdir(parents=True, exist_ok=True)
+            content = routing.read_bytes()
+            status = WorkerStatus(
+                manifest=hashlib.sha256(content).hexdigest(), serving=serving, in_flight=dict(self.in_flight)
+            )
+            (folder / "worker-7.json").write_text(status.dump())
+            if not self.seen or self.seen[-1] != content:
+                self.seen.append(content)
+                self.systemd.facts.append("routes")
 
     def manifest_in_use(self) -> str | None:
         if self.gateway_deaf or "modelgrid-gateway.service" not in self.systemd.running:
