@@ -14,8 +14,8 @@ from modelgrid.apply.activation import Activation
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
-from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
-from modelgrid.apply.observe import behind_now, plan_now
+from modelgrid.apply.hostchecks import check_host, managers_of, settled
+from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
@@ -53,13 +53,15 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
     with _os_errors():
         check_host(host, managers=managers_of(desired))
         host = settled(host)
-        check_tree(host, desired)
-        # on a fresh host, not even the lock is made for a tree that the host's tools refuse
+        # on a fresh host, not even the lock is made for a tree that the host or its tools refuse
         fresh = host.files.kind(host.layout.lock) is None
         if fresh:
+            _warn(on_event, check_tree(host, desired))
             check_stage(host, desired)
         make_folder(host.files, host.layout.base)
         with locked(host.files, host.layout.lock):
+            if not fresh:
+                _warn(on_event, check_tree(host, desired))
             return _Change(host, on_event).apply(desired, keep=keep, checked=fresh)
 
 
@@ -149,7 +151,7 @@ class _Change:
             raise HostError(f"generation {target} was altered: {problems[0]}", hint="roll back to another one")
         tree = self._generations.read(target)
         check_host(self._host, managers=managers_of(tree))
-        check_tree(self._host, tree)
+        _warn(self._on_event, check_tree(self._host, tree))
         check_stage(self._host, tree)
         plan = plan_now(tree, self._host)
         if target == source:
@@ -289,6 +291,11 @@ def _os_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise HostError(_said(error)) from error
+
+
+def _warn(on_event: OnEvent, notes: Sequence[str]) -> None:
+    for note in notes:
+        on_event(Event(kind=EventKind.WARNING, message=note))
 
 
 def _said(error: BaseException) -> str:

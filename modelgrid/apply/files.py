@@ -92,6 +92,17 @@ class FileSystem:
         root = self._root.resolve()
         return "/" / real.relative_to(root) if real.is_relative_to(root) else real
 
+    def identity(self, path: Path) -> os.stat_result | None:
+        """Return what stat(2) says of *path*, links followed; none where there is nothing that can be looked at."""
+        try:
+            return self.real(path).stat()
+        except OSError:
+            return None
+
+    def readable(self, path: Path) -> bool:
+        """Say whether *path* may be read (access(2))."""
+        return os.access(self.real(path), os.R_OK)
+
     def writable(self, path: Path) -> bool:
         """Say whether *path* may be written to: rights, and a file system that is not read-only (access(2))."""
         return os.access(self.real(path), os.W_OK)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.files import Kind, walk
-from modelgrid.apply.links import MASK, links_of
+from modelgrid.apply.links import MASK
 from modelgrid.apply.process import NOT_FOUND
 from modelgrid.apply.units import units_of
 from modelgrid.emit.names import TARGET
@@ -18,7 +18,7 @@ from modelgrid.host.facts import version_numbers
 from modelgrid.ir import Manager, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
@@ -139,27 +139,8 @@ def _check_docker(host: Host, *, writing: bool) -> None:
         raise HostError(f"Docker does not answer: {reason}", hint="start it: systemctl enable --now docker")
 
 
-def check_tree(host: Host, tree: Sequence[Artifact]) -> None:
-    """Check that *tree* has its place on *host*, and the images that nobody pulls.
-
-    Raises:
-        HostError: a file of another is in the way, or a local image is missing; each is named.
-    """
-    units = units_of(tree)
-    quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
-    check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
-    pulled = {unit.image for unit in units.values()}
-    images = {(unit.program, image) for unit in units.values() if (image := unit.runs_image) and image not in pulled}
-    for program, image in sorted((program, image) for program, image in images if not image.endswith(".image")):
-        if not _has_image(host, program, image):
-            raise HostError(
-                f"{program} has no image {image}, and nobody can pull a local one",
-                hint=f"build or load it first; `{program} images` lists what is there",
-            )
-
-
-def _has_image(host: Host, program: str, image: str) -> bool:
-    """Say whether *program* has *image*; also true where it does not tell."""
+def has_image(host: Host, program: str, image: str) -> bool:
+    """Say whether *program*, podman or docker, has *image*; also true where it does not tell."""
     if program == "podman":
         return host.processes.run("podman", "image", "exists", image).returncode != 1
     done = host.processes.run("docker", "image", "inspect", "--format", "{{.Id}}", image)

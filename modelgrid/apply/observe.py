@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.generations import Generation, Generations
 from modelgrid.apply.handover import Surroundings, with_handovers
-from modelgrid.apply.hostchecks import check_host, check_tree, managers_of, settled
+from modelgrid.apply.hostchecks import check_host, managers_of, settled
 from modelgrid.apply.links import links_of, missing_links
 from modelgrid.apply.liveroutes import manifest_of
 from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.records import Behind, Records
 from modelgrid.apply.systemd import UNKNOWN, Verb
+from modelgrid.apply.treechecks import conflicts, refuse, shortcomings
 from modelgrid.apply.units import units_of
 from modelgrid.emit.names import GATEWAY
+from modelgrid.errors import HostError
 from modelgrid.placement_record import PLACEMENT, PlacementRecordError, load_placement
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from modelgrid.apply.host import Host
     from modelgrid.apply.plan import Plan
+    from modelgrid.apply.problems import Findings
     from modelgrid.apply.systemd import UnitState
     from modelgrid.emit.artifact import Artifact
 
@@ -80,19 +83,43 @@ class Status:
 
 
 def plan(desired: Sequence[Artifact], host: Host) -> Plan:
-    """Return what ``apply`` would do to *host* now. Needs no rights; keys that may not be read are compared by hash.
+    """Return what ``apply`` would do to *host* now, and why it would refuse to.
+
+    Needs no rights; keys that may not be read are compared by hash.
 
     Raises:
-        HostError: the host could not take *desired*, or systemd does not answer.
+        HostError: it cannot be found out: the host is none for apply, or systemd does not answer.
     """
     check_host(host, managers=managers_of(desired), writing=False)
     host = settled(host)
-    check_tree(host, desired)
-    found = plan_now(desired, host)
+    found, findings = _examine(host, desired)
+    found = replace(found, problems=findings.problems, notes=(*found.notes, *findings.notes))
     if Records(host.files, host.layout).pending() is None:
         return found
     note = "a change is under way, or was interrupted: the next apply goes on from what it left"
     return replace(found, notes=(*found.notes, note))
+
+
+def check_tree(host: Host, tree: Sequence[Artifact]) -> tuple[str, ...]:
+    """Check that *tree* has its place on *host*, and that its units have what they need. Returns what to warn of.
+
+    Raises:
+        Refusal: files of others are in the way, or something is missing or in use; each is named.
+    """
+    return refuse(_examine(host, tree)[1])
+
+
+def _examine(host: Host, tree: Sequence[Artifact]) -> tuple[Plan, Findings]:
+    """Return the plan to *tree*, and everything that is wrong about it."""
+    findings = conflicts(host, tree)
+    try:
+        plan = plan_now(tree, host)
+    except HostError:
+        # what is in the place of our own folders cannot be read as ours
+        refuse(findings)
+        raise
+    trees = (current_tree(host) or (), *suspected_trees(host))
+    return plan, findings + shortcomings(host, tree, trees, plan)
 
 
 def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modelgrid.apply.problems import Problem
     from modelgrid.apply.relaxations import Relaxation
     from modelgrid.apply.systemd import Verb
 
@@ -113,6 +114,7 @@ class Plan:
         images: images that are pulled where the host lacks them, sorted.
         relaxations: what loosens the isolation of a unit in the desired tree.
         notes: what else should be known, one sentence each.
+        problems: why ``apply`` would refuse.
     """
 
     files: tuple[FileChange, ...] = ()
@@ -124,6 +126,7 @@ class Plan:
     images: tuple[str, ...] = ()
     relaxations: tuple[Relaxation, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -161,4 +164,5 @@ class Plan:
                 {"unit": item.unit, "model": item.model or None, "text": item.text} for item in self.relaxations
             ],
             "notes": list(self.notes),
+            "problems": [{"message": item.message, "hint": item.hint or None} for item in self.problems],
         }

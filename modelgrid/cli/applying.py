@@ -44,16 +44,20 @@ if TYPE_CHECKING:
 #: Models of one GPU that a plan for people shows.
 _MOST_ROWS = 20
 
-#: Exit code of `plan` when there is something to do.
+#: Exit codes of `plan` when there is something to do, and when apply would refuse to.
 CHANGES = 2
+REFUSED = 1
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    """Show what apply would do: exit 0 for nothing, 2 for changes."""
+    """Show what apply would do: exit 0 for nothing, 2 for changes, 1 where apply would refuse."""
     host = this_host(scope_of(options))
     artifacts, gpus = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
     plan = observe.plan(artifacts, host)
     _show_plan(plan, gpus, as_json=options.json)
+    if plan.problems:
+        _show_problems(plan)
+        return REFUSED
     return 0 if plan.empty else CHANGES
 
 
@@ -242,6 +246,13 @@ def _waiting_lines(plan: Plan) -> list[str]:
         for item in plan.waiting
         if item.told
     ]
+
+
+def _show_problems(plan: Plan) -> None:
+    for problem in plan.problems:
+        note(f"modelgrid: apply would refuse: {problem.message}")
+        if problem.hint:
+            note(f"hint: {problem.hint}")
 
 
 def _ago(since: float | None) -> str:

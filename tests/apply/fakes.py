@@ -183,6 +183,7 @@ class FakeProcesses:
         networks_removed: what ``podman network rm`` removed.
         missing_images: local images that podman does not have.
         containers_removed: what ``podman rm`` was asked to remove.
+        secrets: podman's secrets, each with its id, which every new value changes.
     """
 
     podman: str = "podman version 5.4.2"
@@ -195,6 +196,7 @@ class FakeProcesses:
     networks_removed: list[str] = field(default_factory=list)
     missing_images: set[str] = field(default_factory=set)
     containers_removed: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
 
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
         if argv[0] in self.missing:
@@ -219,6 +221,8 @@ class FakeProcesses:
                 self.networks_removed.append(name)
             case ("image", "exists", name):
                 return Completed(returncode=1 if name in self.missing_images else 0, stdout="", stderr="")
+            case ("secret", "inspect", *names):
+                return self._secrets(names)
             case ("rm", "--force", "--ignore", name):
                 self.containers_removed.append(name)
             case _:
@@ -241,6 +245,15 @@ class FakeProcesses:
             case _:
                 raise AssertionError(argv)
         return Completed(returncode=0, stdout="", stderr="")
+
+    def _secrets(self, names: Sequence[str]) -> Completed:
+        rows = [
+            {"ID": self.secrets[name], "UpdatedAt": "2026-01-02T03:04:05Z", "Spec": {"Name": name}}
+            for name in names
+            if name in self.secrets
+        ]
+        missing = [f"Error: inspecting secret: no such secret {name}" for name in names if name not in self.secrets]
+        return Completed(returncode=125 if missing else 0, stdout=json.dumps(rows), stderr="\n".join(missing))
 
     def _generate(self, folder: Path) -> Completed:
         items = [Artifact(path=f"quadlets/{path.name}", content=path.read_text()) for path in sorted(folder.iterdir())]

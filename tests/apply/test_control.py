@@ -12,6 +12,7 @@ from modelgrid.apply.observe import status
 from modelgrid.apply.systemd import Verb
 from modelgrid.errors import HostError, UsageError
 from tests.apply.checks import assert_runs
+from tests.apply.equipment import equip
 from tests.apply.test_emitted import golden
 from tests.apply.trees import GATEWAY, NETWORK, tree, unit_of
 
@@ -60,6 +61,7 @@ def test_nothing_is_started_or_stopped_while_another_process_changes_the_host(ma
 
 def test_an_unknown_model_is_told_with_those_there_are(machine: Machine) -> None:
     artifacts = golden("ollama")
+    equip(machine, artifacts)
     apply(artifacts, machine.host())
     with pytest.raises(UsageError, match="there is no model nope") as caught:
         units_of_model(machine.host(), "nope")

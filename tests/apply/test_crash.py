@@ -20,6 +20,7 @@ from modelgrid.apply.observe import plan
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
+from tests.apply.equipment import equip
 from tests.apply.fakes import Killed, Machine, Steps
 from tests.apply.test_planner import trees
 from tests.apply.trees import hosted, tree
@@ -77,6 +78,7 @@ def old_on_an_older_podman(machine: Machine) -> None:
 
 
 def docked(machine: Machine) -> None:
+    equip(machine, DOCKED)
     apply(DOCKED, machine.host())
 
 

@@ -18,6 +18,7 @@ from modelgrid.emit import emit
 from modelgrid.emit.artifact import Artifact
 from modelgrid.manifest import load_manifest
 from tests.apply.checks import assert_nothing_left, assert_runs
+from tests.apply.equipment import equip, take_away
 from tests.emit import samples
 
 if TYPE_CHECKING:
@@ -78,15 +79,18 @@ def test_a_first_plan_starts_every_server_and_pulls_every_image(name: str) -> No
 @pytest.mark.parametrize("name", TREES)
 def test_a_golden_tree_is_applied_and_removed(machine: Machine, name: str) -> None:
     tree = golden(name)
+    equip(machine, tree)
     apply(tree, machine.host())
     assert_runs(machine, tree)
     assert plan(tree, machine.host()).empty
+    take_away(machine, tree)
     destroy(machine.host())
     assert_nothing_left(machine)
 
 
 def test_another_placement_record_alone_makes_a_generation_and_touches_nothing(machine: Machine) -> None:
     tree = golden("ondemand")
+    equip(machine, tree)
     apply(tree, machine.host())
     machine.facts()
     other = tuple(

@@ -92,24 +92,6 @@ def test_a_host_that_cannot_take_it_is_told_why_and_nothing_is_written(
     assert machine.snapshot() == before
 
 
-def test_a_local_image_that_is_missing_is_told_before_anything_stops(machine: Machine) -> None:
-    apply(tree(["a"], ["b"]), machine.host())
-    machine.facts()
-    machine.processes.missing_images = {"localhost/llama:1"}
-    for change in (plan, apply):
-        with pytest.raises(HostError, match="podman has no image localhost/llama:1") as caught:
-            change(tree(["a", "c"], ["b"]), machine.host())
-        assert "podman images" in str(caught.value.hint)
-    assert machine.facts() == []
-
-
-def test_a_plan_names_the_files_that_are_in_the_way(machine: Machine) -> None:
-    foreign = machine.real("/etc/systemd/system/modelgrid-gateway.service")
-    foreign.write_text("mine")
-    with pytest.raises(HostError, match="in the way, and not made by ModelGrid: /etc/systemd/system/modelgrid-gateway"):
-        plan(tree(["a"]), machine.host())
-
-
 @pytest.mark.parametrize("spoil", [no_podman, podman_of_debian_12, no_generator])
 def test_programs_of_the_host_need_no_podman(machine: Machine, spoil: Callable[[Machine], None]) -> None:
     spoil(machine)

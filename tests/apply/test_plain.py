@@ -15,6 +15,7 @@ from modelgrid.apply.units import Role, units_of
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.checks import assert_nothing_left, assert_runs
+from tests.apply.equipment import equip
 from tests.apply.trees import hosted, tree
 from tests.emit import samples
 
@@ -56,6 +57,7 @@ def test_a_plain_service_needs_its_image_and_its_network(manager: Manager) -> No
 def test_images_are_pulled_first_and_everything_is_removed(machine: Machine, manager: Manager) -> None:
     machine.processes.podman = "podman version 4.3.1"
     wanted = hosted(manager)
+    equip(machine, wanted)
     first = plan(wanted, machine.host())
     assert [action.unit.startswith("modelgrid-image-") for action in first.wave(Wave.PULL)] == [True]
     apply(wanted, machine.host())
