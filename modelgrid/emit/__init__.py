@@ -28,9 +28,6 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
         artifacts += [_network(network, deployment) for network in deployment.networks]
-        gpu_ready = systemd.gpu_ready(deployment)
-        if gpu_ready is not None:
-            artifacts.append(gpu_ready)
     images: dict[str, Artifact] = {}
     for server in deployment.servers:
         with faults.of(server.origin):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from modelgrid.emit.dropin import Setting
     from modelgrid.ir import Credential, Deployment, ModelServer, UnitValues
 
+#: How long GPUs may take to be there, in seconds: drivers load, nvidia-cdi-refresh writes. After that the unit fails,
+#: and is tried again.
+_GPU_TIMEOUT = 120.0
+
 #: How much longer than its server's own limit a unit may take to start: for podman, and for the gate to say why.
 _START_MARGIN = 30.0
 
@@ -128,6 +132,21 @@ def tracer(model: ModelServer) -> Callable[..., UnitText]:
 def stop_seconds(model: ModelServer) -> int:
     """Return how long the server of *model* has between SIGTERM and SIGKILL, in the whole seconds that podman takes."""
     return math.ceil(model.stop_timeout)
+
+
+def gpu_gate(model: ModelServer, launch: Container, deployment: Deployment) -> UnitText | str:
+    """Return the command that ends when the GPUs of *launch* can be used, empty where nothing has to be waited for.
+
+    It is the model's own, so that a GPU that does not come holds back no model of another; and it is run at each start,
+    as a specification goes with a driver that is unloaded. systemd gives each command of a start the whole of
+    ``TimeoutStartSec=``.
+    """
+    # Docker needs no specification for NVIDIA's, and says by itself which node is missing
+    if not launch.devices or launch.manager is Manager.DOCKER:
+        return ""
+    limit = f"{min(_GPU_TIMEOUT, model.health.start_timeout):g}"
+    words = (*MODULE, "modelgrid.host.cdi", "--timeout", limit, *launch.devices)
+    return tracer(model)("devices", command, deployment.gateway.python, *words)
 
 
 def health_gate(model: ModelServer, deployment: Deployment) -> UnitText:

@@ -13,11 +13,10 @@ from modelgrid.emit.quoting import Unrepresentable
 from modelgrid.emit.unitfile import parse_unit
 
 if TYPE_CHECKING:
-    from modelgrid.ir import Container, ModelServer, Mount, PodmanSecret
+    from modelgrid.ir import ModelServer, Mount, PodmanSecret
 
 TARGET = "modelgrid.target"
 GATEWAY = "modelgrid-gateway.service"
-GPU_READY = "modelgrid-gpu-ready.service"
 NETWORK = "modelgrid.network"
 #: The podman network that NETWORK makes.
 NETWORK_NAME = "modelgrid"
@@ -53,11 +52,6 @@ MODEL_LABEL = "io.modelgrid.model"
 def labels(model: ModelServer) -> tuple[tuple[str, str], ...]:
     """Return the labels of the model's container."""
     return ((MANAGED_LABEL, "true"), (MODEL_LABEL, model.name))
-
-
-def cdi_names(launch: Container) -> tuple[str, ...]:
-    """Return those devices of *launch* that are names of CDI, not device nodes."""
-    return tuple(device for device in launch.devices if not device.startswith("/"))
 
 
 def hardware_address(address: str) -> str:

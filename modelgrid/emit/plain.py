@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import UNITS, Artifact
-from modelgrid.emit.model import health_gate, render_model, stop_seconds
+from modelgrid.emit.model import gpu_gate, health_gate, render_model, stop_seconds
 from modelgrid.emit.quoting import Specifier, Unrepresentable, traced
 from modelgrid.emit.render import render
 from modelgrid.emit.systemd_quoting import command, line, note, token, word
@@ -48,7 +48,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     after_start += [command(program, "exec", name, *words) for words in launch.after_start]
     values: dict[str, object] = {
         "podman": podman,
-        "gpu_ready": token(names.GPU_READY) if podman and names.cdi_names(launch) else "",
+        "gpu_gate": gpu_gate(model, launch, deployment),
         "image_unit": token(image_service(launch.manager, launch.image)) if launch.pull else "",
         "network_unit": token(network_service(launch.manager)) if model.isolated else "",
         "mounts": [word(mount.source) for mount in launch.mounts],

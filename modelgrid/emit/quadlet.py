@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from modelgrid.emit import names
 from modelgrid.emit.artifact import QUADLETS, Artifact
-from modelgrid.emit.model import health_gate, render_model, stop_seconds, tracer
+from modelgrid.emit.model import gpu_gate, health_gate, render_model, stop_seconds, tracer
 from modelgrid.emit.quoting import (
     Specifier,
     UnitText,
@@ -22,7 +22,7 @@ from modelgrid.emit.quoting import (
     lookup_strv,
 )
 from modelgrid.emit.render import render
-from modelgrid.emit.systemd_quoting import command, line, seconds, token, word
+from modelgrid.emit.systemd_quoting import command, line, seconds, word
 from modelgrid.ir import Isolated, Published
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     odd = [mount for mount in launch.mounts if not _is_plain(mount)]
     plain = [mount for mount in launch.mounts if _is_plain(mount)]
     values: dict[str, object] = {
-        "gpu_ready": token(names.GPU_READY) if names.cdi_names(launch) else "",
+        "gpu_gate": gpu_gate(model, launch, deployment),
         "required_mounts": [trace("mounts", word, mount.source) for mount in odd],
         "container_name": lookup(name),
         "image": trace("image", lookup, names.image_file(launch.image))

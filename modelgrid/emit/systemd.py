@@ -1,4 +1,4 @@
-"""Plain units: the target, the gateway, the gate that waits for GPUs, and models that are programs of the host.
+"""Plain units: the target, the gateway, and models that are programs of the host.
 
 Their sandbox is systemd.exec(5)'s. Managers of users have no privilege to give up: of it they get what seccomp does.
 """
@@ -14,17 +14,13 @@ from modelgrid.emit.model import MODULE, health_gate, render_model, tracer
 from modelgrid.emit.quoting import Specifier
 from modelgrid.emit.render import render
 from modelgrid.emit.routing import KEYS, MANIFEST
-from modelgrid.emit.systemd_quoting import command, environment, line, seconds, token
-from modelgrid.ir import Container, Manager, Scope
+from modelgrid.emit.systemd_quoting import command, environment, line, token
+from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from modelgrid.ir import Deployment, ModelServer, Process
-
-#: How long GPUs may take to be named after boot: drivers load, nvidia-cdi-refresh writes. In seconds.
-_GPU_TIMEOUT = 300.0
-_GPU_MARGIN = 30.0
 
 #: The first port that takes no capability (ip-sysctl, ip_unprivileged_port_start).
 _FIRST_UNPRIVILEGED = 1024
@@ -70,26 +66,6 @@ def gateway(deployment: Deployment) -> Artifact:
         "allowed": [token(address) for address in _peers(deployment)],
     }
     return Artifact(path=f"{UNITS}/{names.GATEWAY}", content=render("systemd/gateway.service.j2", values))
-
-
-def gpu_ready(deployment: Deployment) -> Artifact | None:
-    """Return the service that waits for the GPUs of containers to be named, none where no container has one."""
-    launches = [server.launch for server in deployment.servers]
-    containers = [launch for launch in launches if isinstance(launch, Container)]
-    devices = {
-        name for launch in containers if launch.manager is not Manager.DOCKER for name in names.cdi_names(launch)
-    }
-    if not devices:
-        return None
-    python = deployment.gateway.python
-    arguments = (*MODULE, "modelgrid.host.cdi", "--timeout", f"{_GPU_TIMEOUT:g}", *sorted(devices))
-    values: dict[str, object] = {
-        "command": command(python, *arguments),
-        "start_limit": seconds(_GPU_TIMEOUT + _GPU_MARGIN),
-        "system": deployment.scope is Scope.SYSTEM,
-        "python_in_home": _in_home([python]),
-    }
-    return Artifact(path=f"{UNITS}/{names.GPU_READY}", content=render("systemd/gpu-ready.service.j2", values))
 
 
 def process(model: ModelServer, launch: Process, deployment: Deployment) -> Artifact:

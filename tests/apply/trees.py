@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelgrid.emit import emit
+from modelgrid.emit import emit, systemd
 from modelgrid.emit.artifact import Artifact
 from modelgrid.ir import Manager, Network
 from tests.emit import samples
@@ -78,9 +78,7 @@ def gateway(port: int = 8080) -> Artifact:
 
 
 def target() -> Artifact:
-    return Artifact(
-        path=f"units/{TARGET}", content="[Unit]\nDescription=ModelGrid\n\n[Install]\nWantedBy=multi-user.target\n"
-    )
+    return systemd.target(samples.FULL)
 
 
 def routing(models: Iterable[str], *, api: str = "/v1/chat/completions") -> Artifact:

@@ -55,7 +55,6 @@ def test_a_full_deployment_has_a_file_for_everything() -> None:
         "quadlets/modelgrid.network",
         "routing.json",
         "units/modelgrid-gateway.service",
-        "units/modelgrid-gpu-ready.service",
         "units/modelgrid-model-small.service",
         "units/modelgrid.target",
     }
@@ -185,14 +184,33 @@ def test_time_limits_of_the_unit_leave_room_for_those_of_the_server() -> None:
     assert quadlet["Service", "TimeoutStopSec"] == ("28s",)
 
 
-def test_containers_with_gpus_want_the_gate_and_fail_without_it_alone() -> None:
-    quadlet = container(samples.ISOLATED_LAUNCH)
+def test_a_container_waits_for_its_own_gpus_before_podman_is_asked() -> None:
+    both = ("nvidia.com/gpu=GPU-aaaa", "/dev/dri/renderD128")
+    quadlet = container(replace(samples.ISOLATED_LAUNCH, devices=both))
 
-    assert quadlet["Unit", "Wants"] == quadlet["Unit", "After"] == ("modelgrid-gpu-ready.service",)
-    assert ("Unit", "Requires") not in quadlet
-    assert "units/modelgrid-gpu-ready.service" not in files(
-        samples.isolated(replace(samples.ISOLATED_LAUNCH, devices=()))
+    assert quadlet["Service", "ExecStartPre"] == (
+        "/opt/modelgrid/bin/python -P -m modelgrid.host.cdi --timeout 120 nvidia.com/gpu=GPU-aaaa /dev/dri/renderD128",
     )
+    # the unit is tried again whatever it failed of, and for ever
+    assert quadlet["Service", "Restart"] == ("on-failure",)
+    assert quadlet["Unit", "StartLimitIntervalSec"] == ("0",)
+    assert ("Service", "ExecStartPre") not in container(replace(samples.ISOLATED_LAUNCH, devices=()))
+
+
+def test_waiting_for_gpus_ends_before_systemd_ends_it() -> None:
+    quick = replace(samples.ISOLATED, health=replace(samples.ISOLATED.health, start_timeout=20))
+    quadlet = container(samples.ISOLATED_LAUNCH, quick)
+
+    assert " --timeout 20 " in quadlet["Service", "ExecStartPre"][0]
+    assert quadlet["Service", "TimeoutStartSec"] == ("50s",)
+
+
+def test_the_boot_wants_the_grid_and_does_not_wait_for_it() -> None:
+    target = unit(samples.FULL, "units/modelgrid.target")
+
+    assert target["Install", "WantedBy"] == ("multi-user.target",)
+    assert target["Unit", "DefaultDependencies"] == ("no",)
+    assert target["Unit", "Conflicts"] == target["Unit", "Before"] == ("shutdown.target",)
 
 
 def test_paths_that_volume_cannot_hold_are_mounted_all_the_same() -> None:

@@ -34,6 +34,13 @@ def fresh_machine() -> Iterator[Machine]:
         yield machine
 
 
+@pytest.fixture(scope="module")
+def own_machine() -> Iterator[Machine]:
+    """The same for all tests of one module: for what the tests of others would be in the way of."""
+    with ready_machine() as machine:
+        yield machine
+
+
 @pytest.fixture
 def off_machine() -> Iterator[Machine]:
     """A machine of the test's own that is still off and has what ModelGrid depends on, but not ModelGrid.
