@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.activation import Activation
+from modelgrid.apply.drift import refuse_drift
+from modelgrid.apply.drift.devices import drivers
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
@@ -21,6 +23,7 @@ from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
+from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError, ModelGridError
 
 if TYPE_CHECKING:
@@ -39,14 +42,23 @@ class Outcome:
     plan: Plan
 
 
-def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore, keep: int = KEEP) -> Outcome:
+def apply(
+    desired: Sequence[Artifact],
+    host: Host,
+    *,
+    on_event: OnEvent = ignore,
+    keep: int = KEEP,
+    spare_drift: bool = False,
+) -> Outcome:
     """Make *host* run *desired*, or leave it running what it ran.
 
     Where units do not come up, the generation before is brought back, running, before this raises. *keep* is how many
-    generations stay on the host.
+    generations stay on the host. With *spare_drift*, what somebody changed on the host since the last apply is not
+    undone: it is refused.
 
     Raises:
-        HostError: the host cannot take it, another process is changing it, or units do not come up (ApplyError).
+        HostError: the host cannot take it, another process is changing it, there is drift that *spare_drift* spares,
+            or units do not come up (ApplyError).
         ConfigError: the host's own tools refuse what came of the configuration. Nothing was written.
         InternalError: they refuse what ModelGrid made. Nothing was written.
     """
@@ -60,6 +72,8 @@ def apply(desired: Sequence[Artifact], host: Host, *, on_event: OnEvent = ignore
             check_stage(host, desired)
         make_folder(host.files, host.layout.base)
         with locked(host.files, host.layout.lock):
+            if spare_drift:
+                refuse_drift(host)
             if not fresh:
                 _warn(on_event, check_tree(host, desired))
             return _Change(host, on_event).apply(desired, keep=keep, checked=fresh)
@@ -114,6 +128,7 @@ class _Change:
         plan = plan_now(desired, self._host)
         if pending is None and not plan.files:
             self._repair(desired, current, plan)
+            self._records.note_drivers(drivers(self._host.files, units_of(desired)))
             return Outcome(generation=current, plan=plan)
         damaged = pending is not None and current is not None and bool(self._generations.problems(current))
         if plan.files or damaged:
@@ -191,7 +206,11 @@ class _Change:
         try:
             self._records.begin(pending)
             activation.carry_out(plan)
-            self._records.confirm(pending.target, behind=self._behind(plan, pending.source))
+            self._records.confirm(
+                pending.target,
+                behind=self._behind(plan, pending.source),
+                drivers=drivers(self._host.files, units_of(tree)),
+            )
         except (ModelGridError, OSError, KeyboardInterrupt) as error:
             outcome = f"generation {pending.source} runs again" if pending.source else "nothing runs, as before"
             try:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from modelgrid.emit.artifact import QUADLETS, SUMS, UNITS, Artifact, checksums, 
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -57,6 +58,16 @@ class Generation:
     parent: int | None
     modelgrid: str
     current: bool
+
+
+class Fault(Enum):
+    """What may be wrong with a file of a generation, as a clause."""
+
+    MISSING = "is missing"
+    UNKNOWN = "is not of this generation"
+    ALTERED = "was altered"
+    #: This process may not read it, so it cannot tell.
+    UNREADABLE = "cannot be read"
 
 
 class Generations:
@@ -124,19 +135,28 @@ class Generations:
         None of that can come from a crash, for a generation gets its name when all of it is on the disk.
         """
         folder = self._layout.generation(number)
+        return tuple(f"{folder / path} {fault.value}" for path, fault in self.faults(number).items())
+
+    def faults(self, number: int) -> Mapping[str, Fault]:
+        """Return what is wrong with each file of generation *number*, by its path in it: the missing ones first."""
+        folder = self._layout.generation(number)
         if self._files.kind(folder / SUMS) is not Kind.FILE:
-            return (f"{folder / SUMS} is missing",)
+            return {SUMS: Fault.MISSING}
         sums = self._sums(number)
         found = set(walk(self._files, folder)) - {SUMS}
-        faults = [f"{folder / path} is missing" for path in sorted(sums.keys() - found)]
-        faults += [f"{folder / path} is not of this generation" for path in sorted(found - sums.keys())]
-        faults += [
-            f"{folder / path} was altered"
-            for path in sorted(found & sums.keys())
-            if self._files.kind(folder / path) is not Kind.FILE
-            or _sha256(self._files.read(folder / path)) != sums[path]
-        ]
-        return tuple(faults)
+        faults = dict.fromkeys(sorted(sums.keys() - found), Fault.MISSING)
+        faults |= dict.fromkeys(sorted(found - sums.keys()), Fault.UNKNOWN)
+        for path in sorted(found & sums.keys()):
+            try:
+                whole = self._files.kind(folder / path) is Kind.FILE and (
+                    _sha256(self._files.read(folder / path)) == sums[path]
+                )
+            except PermissionError:
+                faults[path] = Fault.UNREADABLE
+                continue
+            if not whole:
+                faults[path] = Fault.ALTERED
+        return faults
 
     def write(self, artifacts: Sequence[Artifact], *, parent: int | None, created: datetime) -> int:
         """Write a new generation beside the others and return its number. Nothing uses it yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from modelgrid.apply.drift.dropins import drop_in_notes
 from modelgrid.apply.generations import Generation, Generations
 from modelgrid.apply.handover import Surroundings, with_handovers
 from modelgrid.apply.hostchecks import check_host, managers_of, settled
@@ -41,6 +42,11 @@ class UnitStatus:
     state: UnitState
     since: float | None
 
+    @property
+    def amiss(self) -> bool:
+        """Whether it failed, or is down though it is wanted; not where the administrator masked it."""
+        return not self.state.masked and (self.state.failing or (self.wanted and self.state.down))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
@@ -60,6 +66,11 @@ class Status:
     boots: bool
     units: tuple[UnitStatus, ...]
 
+    @property
+    def amiss(self) -> bool:
+        """Whether a unit failed, or is down though it is wanted."""
+        return any(item.amiss for item in self.units)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the status as values that JSON has."""
         return {
@@ -72,6 +83,7 @@ class Status:
                     "unit": item.unit,
                     "model": item.model or None,
                     "role": item.role,
+                    "wanted": item.wanted,
                     "load": item.state.load,
                     "active": item.state.active,
                     "sub": item.state.sub,
@@ -137,6 +149,7 @@ def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
         missing_links=[str(path) for path in lost if path in wanted],
         suspects=suspects,
     )
+    plan = replace(plan, notes=(*plan.notes, *drop_in_notes(host, units_of(desired))))
     if not any(action.verb in {Verb.RESTART, Verb.STOP} for action in plan.actions):
         return plan
     return with_handovers(

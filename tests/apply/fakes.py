@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem
+from modelgrid.apply.files import FileSystem, Kind
 from modelgrid.apply.host import Host
 from modelgrid.apply.layout import Layout
 from modelgrid.apply.process import NOT_FOUND, Completed
@@ -38,6 +38,7 @@ class FakeSystemd:
         broken: text that keeps a unit from starting when it is in its file.
         why: the result of a unit that failed.
         follows_folders: whether podman's generator follows a link to a folder.
+        stale: units whose files changed since they were read.
     """
 
     def __init__(self, files: FileSystem, layout: Layout) -> None:
@@ -51,6 +52,7 @@ class FakeSystemd:
         self.broken: set[str] = set()
         self.why = "exit-code"
         self.follows_folders = True
+        self.stale: set[str] = set()
         self._results: dict[str, str] = {}
         self.invocations: dict[str, str] = {}
         self._starts = 0
@@ -104,6 +106,9 @@ class FakeSystemd:
 
     def invocation(self, unit: str) -> str:
         return self.invocations.get(unit, "")
+
+    def needs_reload(self, unit: str) -> bool:
+        return unit in self.stale
 
     def _state(self, unit: str) -> UnitState:
         load = "masked" if unit in self.masked else "loaded" if unit in self._loaded else "not-found"
@@ -169,6 +174,7 @@ class FakeSystemd:
             found += [
                 Artifact(path=f"{kind}/{name}", content=files.read(folder / name).decode())
                 for name in files.listdir(folder)
+                if files.kind(folder / name) is Kind.FILE
             ]
         return units_of(found)
 
@@ -184,6 +190,8 @@ class FakeProcesses:
         missing_images: local images that podman does not have.
         containers_removed: what ``podman rm`` was asked to remove.
         secrets: podman's secrets, each with its id, which every new value changes.
+        containers: what ``podman ps`` shows.
+        images: the ids of images by their names.
     """
 
     podman: str = "podman version 5.4.2"
@@ -197,6 +205,8 @@ class FakeProcesses:
     missing_images: set[str] = field(default_factory=set)
     containers_removed: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    containers: list[dict[str, object]] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
 
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
         if argv[0] in self.missing:
@@ -223,6 +233,11 @@ class FakeProcesses:
                 return Completed(returncode=1 if name in self.missing_images else 0, stdout="", stderr="")
             case ("secret", "inspect", *names):
                 return self._secrets(names)
+            case ("ps", "--all", "--format", "json"):
+                return Completed(returncode=0, stdout=json.dumps(self.containers), stderr="")
+            case ("image", "inspect", "--format", "{{.Id}}", name):
+                known = self.images.get(name)
+                return Completed(returncode=0 if known else 125, stdout=f"{known}\n" if known else "", stderr="")
             case ("rm", "--force", "--ignore", name):
                 self.containers_removed.append(name)
             case _:
@@ -401,6 +416,9 @@ class SteppedSystemd:
 
     def result(self, unit: str) -> str:
         return self._systemd.result(unit)
+
+    def needs_reload(self, unit: str) -> bool:
+        return self._systemd.needs_reload(unit)
 
 
 class Machine:
