@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import make_folder, remove_name, replace_file, spare_name
+from modelgrid.apply.files import Kind, make_folder, remove_name, replace_file, spare_name
 from modelgrid.emit.names import GATEWAY
 from modelgrid.live import ROUTING, SERVING, WORKER_PREFIX, Serving, WorkerStatus, load_worker_status
 from modelgrid.manifest import dump
@@ -78,6 +78,12 @@ class Gateways:
             path = self._folder / name
             remove_name(self._host.files, path)
             remove_name(self._host.files, spare_name(path))
+
+    def forget(self) -> None:
+        """Remove the live folder, for a host that has no gateway any more."""
+        self.release()
+        if self._host.files.kind(self._folder) is Kind.FOLDER and not self._host.files.listdir(self._folder):
+            self._host.files.rmdir(self._folder)
 
     def give(self, unit: str, index: int, units: Iterable[str]) -> None:
         """Have new connections go to *unit*, whose socket is the one at *index*; all of *units* have to know.

@@ -22,7 +22,6 @@ from modelgrid.emit.names import GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from modelgrid.apply.host import Host
     from modelgrid.apply.jobs import Jobs
@@ -78,11 +77,11 @@ class Rollout:
             self._stage = Stage(changing=frozenset(self._addresses(changing)))
             before = [action.unit for action in kept if action.wave is Wave.BEFORE]
             self._leave(before)
-            self.sweep()
+            sweep(self._host, self._jobs)
             self._write_stand_ins()
         else:
             self._gateways.release()
-            self.sweep()
+            sweep(self._host, self._jobs)
 
     def hand_over(self) -> None:
         """Bring the gateway and every server with a stand-in to the new configuration, one after the other."""
@@ -124,23 +123,7 @@ class Rollout:
     def end(self) -> None:
         """Let the gateways route by the new generation, and remove what stood in."""
         self._gateways.release()
-        self.sweep()
-
-    def sweep(self) -> None:
-        """Stop and remove every stand-in on the host, of whatever change."""
-        found = [(folder, name) for folder in self._folders() for name in self._host.files.listdir(folder)]
-        ours = [(folder, name) for folder, name in found if name.startswith((PREFIX, f".{PREFIX}"))]
-        if not ours:
-            return
-        names = standins_of(name for _, name in ours)
-        states = self._host.systemd.states(names)
-        loaded = [name for name in names if states[name].active not in {"inactive", "failed"}]
-        self._jobs.queue([(Verb.STOP, name, "") for name in loaded])
-        for folder, name in ours:
-            remove_name(self._host.files, folder / name)
-        self._host.systemd.daemon_reload()
-        for name in names:
-            self._host.systemd.reset_failed(name)
+        sweep(self._host, self._jobs)
 
     def _new_models(self) -> list[str]:
         return [
@@ -243,8 +226,27 @@ class Rollout:
             unit.address for unit in found if unit is not None and unit.role is Role.SERVICE and unit.address
         )
 
-    def _folders(self) -> tuple[Path, Path]:
-        return (self._host.layout.passing_quadlets, self._host.layout.passing_units)
-
     def _tell(self, message: str, action: Action) -> None:
         self._jobs.tell(EventKind.STEP, message, unit=action.unit, model=action.model)
+
+
+def sweep(host: Host, jobs: Jobs) -> None:
+    """Stop and remove every stand-in on *host*, of whatever change.
+
+    Raises:
+        HostError: systemd does not answer.
+        OSError: a file cannot be removed.
+    """
+    places = (host.layout.passing_quadlets, host.layout.passing_units)
+    found = [(place, name) for place in places for name in host.files.listdir(place)]
+    ours = [(place, name) for place, name in found if name.startswith((PREFIX, f".{PREFIX}"))]
+    if not ours:
+        return
+    names = standins_of(name for _, name in ours)
+    states = host.systemd.states(names)
+    jobs.queue([(Verb.STOP, name, "") for name in names if states[name].active not in {"inactive", "failed"}])
+    for place, name in ours:
+        remove_name(host.files, place / name)
+    host.systemd.daemon_reload()
+    for name in names:
+        host.systemd.reset_failed(name)

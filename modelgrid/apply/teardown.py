@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import Event, EventKind, OnEvent
 from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sync_folder
+from modelgrid.apply.gateways import Gateways
 from modelgrid.apply.generations import Generations
+from modelgrid.apply.jobs import Jobs
 from modelgrid.apply.links import owned_links, remove_links
 from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.rollout import sweep
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import Unit, units_of
 
@@ -30,6 +33,8 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     if files.kind(layout.state) is Kind.FOLDER:
         records.begin(Pending(source=generations.current(), target=None, phase=Phase.DESTROY))
     _stop(host, on_event, units)
+    sweep(host, Jobs(host, on_event, units, tolerant=True))
+    Gateways(host).forget()
     generations.switch(None)
     remove_links(files, layout, owned_links(files, layout))
     host.systemd.daemon_reload()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelgrid.apply import execute, observe
-from modelgrid.apply.execute import apply, rollback
+from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.systemd import Verb
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import HostError
 from modelgrid.manifest import Manifest, Route, Upstream, dump
+from tests.apply.checks import assert_nothing_left
 from tests.apply.fakes import Killed, Steps
 from tests.apply.trees import GATEWAY, gateway, keys, target, unit_of
 
@@ -223,6 +225,18 @@ def test_killed_anywhere_the_next_apply_leaves_no_stand_in(served: Machine, monk
         else:
             break
     assert reached > 60
+
+
+def test_killed_anywhere_destroy_leaves_no_stand_in(served: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "check_stage", lambda host, artifacts: None)
+    for number in range(30, 130, 9):
+        begin(served, {"a": 1, "b": 1})
+        with contextlib.suppress(Killed):
+            apply(grid({"a": 2, "b": 1}, comment="new"), served.host(Steps(kill_at=number)))
+        destroy(served.host())
+        served.gateways_look()
+        nothing_is_left(served)
+        assert_nothing_left(served)
 
 
 @pytest.mark.parametrize("on_change", ["keep-old", "manual"])
