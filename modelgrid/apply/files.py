@@ -111,9 +111,12 @@ class FileSystem:
 
     def mkdir(self, path: Path, mode: int = 0o755) -> None:
         """Make folder *path*, whose parent exists. The caller's umask has no say."""
-        real = self.real(path)
-        real.mkdir()
-        real.chmod(mode)
+        # not by chmod(2) afterwards: a process killed between the two would leave the umask's mode for good
+        before = os.umask(0)
+        try:
+            self.real(path).mkdir(mode)
+        finally:
+            os.umask(before)
 
     def open_new(self, path: Path, mode: int) -> int:
         """Make file *path* and return its descriptor, open for writing. Neither a file nor a link may be there."""

@@ -18,6 +18,7 @@ from modelgrid.apply.files import (
     remove_name,
     remove_tree,
     replace_link,
+    spare_name,
     sync_folder,
     walk,
     write_new,
@@ -206,7 +207,11 @@ class Generations:
         return tuple(old)
 
     def clean(self) -> None:
-        """Remove what a killed process left unfinished. No generation is among it."""
+        """Remove what a killed process left unfinished, here and beside the records. No generation is among it."""
+        layout = self._layout
+        for path in (layout.current, layout.pending, layout.confirmed):
+            if self._files.kind(spare_name(path)) is not None:
+                self._files.unlink(spare_name(path))
         for name in self._files.listdir(self._layout.generations):
             if _UNFINISHED.match(name):
                 remove_tree(self._files, self._layout.generations / name)

@@ -82,8 +82,9 @@ def remove_links(files: FileSystem, layout: Layout, links: Iterable[Path]) -> No
     for path in links:
         files.unlink(path)
         folders.add(path.parent)
-    for folder in sorted(folders):
-        sync_folder(files, folder)
     ours = layout.unit_folder / f"{TARGET}.wants"
     if files.kind(ours) is Kind.FOLDER and not files.listdir(ours):
         files.rmdir(ours)
+        folders = (folders - {ours}) | {layout.unit_folder}
+    for folder in sorted(folders):
+        sync_folder(files, folder)

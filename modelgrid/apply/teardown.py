@@ -43,6 +43,8 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     _remove_containers(host, on_event, units)
     if files.kind(layout.generations) is Kind.FOLDER:
         remove_tree(files, layout.generations)
+        # or a power cut could bring parts of them back, without the record that says that they go
+        sync_folder(files, layout.base)
     remove_name(files, layout.confirmed)
     remove_name(files, layout.pending)
     if files.kind(layout.state) is Kind.FOLDER:

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.apply.fakes import Machine
+pytest.register_assert_rewrite("tests.apply.checks", "tests.apply.durable_machine")
+
+from tests.apply.fakes import Machine  # noqa: E402  what follows must know of the line above
 
 if TYPE_CHECKING:
     from pathlib import Path
