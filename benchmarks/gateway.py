@@ -167,7 +167,9 @@ def write_files(folder: Path, upstream: int) -> None:
     names: dict[str, Any] = {"model": "mock", "aliases": (), "engine": "mock", "upstream_model": "engine/mock"}
     route = Route(**names, apis=(PATH,), health_path="/", upstreams=(server,), fallback=())
     key = Key(name="benchmark", sha256=hashlib.sha256(SECRET.encode()).hexdigest(), models=("*",))
-    (folder / "manifest.json").write_text(dump(Manifest(max_body=64 * 1024**2, routes=(route,))))
+    (folder / "manifest.json").write_text(
+        dump(Manifest(max_body=64 * 1024**2, hold_time=0.0, hold_requests=0, routes=(route,)))
+    )
     (folder / "keys.json").write_text(dump(Keys(keys=(key,))))
 
 

@@ -345,13 +345,16 @@ class ApiKey:
 class GatewayService:
     """The gateway: where it listens, the interpreter that runs it, who may use it.
 
-    An empty *keys* means that no key is asked for; ``check`` allows that on loopback only.
+    An empty *keys* means that no key is asked for; ``check`` allows that on loopback only. *hold_time* is in seconds:
+    how long a request waits for a model that is being changed, and *hold_requests* how many wait at a time.
     """
 
     listen: Endpoint
     python: str
     keys: tuple[ApiKey, ...] = ()
     max_body: int
+    hold_time: float
+    hold_requests: int
     origin: Origin
 
 

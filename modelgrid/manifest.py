@@ -6,6 +6,7 @@ Bump the version numbers when an older gateway could no longer read the file rig
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +15,11 @@ from modelgrid.errors import ModelGridError
 if TYPE_CHECKING:
     from cattrs import Converter
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 KEYS_VERSION = 1
 
-#: Name of the credential that holds the keys (systemd.exec(5), LoadCredential=).
-KEYS_CREDENTIAL = "keys.json"
+#: Name of the file of keys, in a compiled tree and in the runtime folder of the gateway's unit.
+KEYS_FILE = "keys.json"
 
 
 class ManifestError(ModelGridError):
@@ -32,6 +33,9 @@ class Upstream:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -43,7 +47,7 @@ class Route:
         engine: name of the engine, for ``owned_by`` and logs.
         upstream_model: the engine's own name of it, put into the request on the way.
         apis: paths that may be forwarded, exact: ``/v1/chat/completions``.
-        upstreams: at least one.
+        upstreams: none while the route is on hold: its requests wait.
         fallback: models that answer, in this order, while none of the servers can be reached.
         health_path: answers 200 when the server is ready; asking it never loads a model.
     """
@@ -60,10 +64,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All routes, sorted by model, and the gateway's limits. *max_body* is in bytes."""
+    """All routes, sorted by model, and the gateway's limits.
+
+    Attributes:
+        max_body: largest body of a request, in bytes.
+        hold_time: how long a request waits for a route that is on hold, in seconds; 0: not at all.
+        hold_requests: how many requests of one worker wait at a time.
+    """
 
     manifest_version: int = MANIFEST_VERSION
     max_body: int
+    hold_time: float
+    hold_requests: int
     routes: tuple[Route, ...]
 
 
@@ -140,6 +152,13 @@ def _converter() -> Converter:
             raise TypeError(f"{value!r} is not of type {kind.__name__}")
         return value
 
+    def number(value: Any, _: type) -> float:
+        # JSON has one kind of number; its dialect of Python has some that are none
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise TypeError(f"{value!r} is no number of seconds")
+        return float(value)
+
     for kind in (str, int):
         converter.register_structure_hook(kind, strict)
+    converter.register_structure_hook(float, number)
     return converter

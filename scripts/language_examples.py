@@ -64,6 +64,8 @@ version: 1
 gateway:
   listen: 0.0.0.0:8080
   max_body: 16MiB
+  hold_time: 2m
+  hold_requests: 200
   keys:
     - name: team-a
       sha256: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752

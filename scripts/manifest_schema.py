@@ -25,9 +25,9 @@ def build() -> dict[str, Any]:
     top = definitions.pop("Manifest")
     assert reference == {"$ref": "#/$defs/Manifest"}
     top["properties"]["manifest_version"] = {"const": MANIFEST_VERSION}
-    top["properties"]["max_body"]["minimum"] = 0
+    for name in ("max_body", "hold_time", "hold_requests"):
+        top["properties"][name]["minimum"] = 0
     top["required"].append("manifest_version")
-    definitions["Route"]["properties"]["upstreams"]["minItems"] = 1
     definitions["Upstream"]["properties"]["port"] |= {"minimum": 1, "maximum": 65535}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Waiting, Wave
@@ -44,9 +44,14 @@ def make_plan(
     waiting = {item.unit: item for item in planner.waiting}
     for suspect in suspects:
         other = _Planner(planner.wanted, units_of(suspect), states, _gateway_news(desired, suspect))
-        known = {action.unit for action in actions}
         # what only the suspect lacks is judged by the current tree
-        actions += tuple(item for item in other.actions(added=False) if item.unit not in known)
+        others = other.actions(added=False)
+        jobs = {action.unit for action in others if action.queued}
+        known = {action.unit for action in actions if action.queued or action.unit not in jobs}
+        actions = (
+            *(action for action in actions if action.unit in known),
+            *(action for action in others if action.unit not in known),
+        )
         networks += tuple(item for item in other.networks() if item not in networks)
         waiting |= {item.unit: item for item in other.waiting if item.unit not in waiting}
     touched = {action.unit for action in actions}
@@ -77,7 +82,7 @@ class _Planner:
         wanted: Mapping[str, Unit],
         had: Mapping[str, Unit],
         states: Mapping[str, UnitState],
-        gateway_news: Mapping[Verb, tuple[str, ...]],
+        gateway_news: _News,
     ) -> None:
         self.wanted = wanted
         self.had = had
@@ -133,15 +138,14 @@ class _Planner:
     def _kept(self, unit: Unit) -> Iterable[Action]:
         state = self._state(unit)
         reasons = self._reasons(unit)
-        news = self._gateway_news if unit.role is Role.GATEWAY else {}
-        reasons += news.get(Verb.RESTART, ())
         if state.down:
             if unit.wanted:
                 yield _action(_wave(unit), Verb.START, unit, *reasons, _why_down(state))
         elif reasons:
             yield from self._changed(unit, reasons)
-        elif Verb.RELOAD in news:
-            yield replace(_action(_wave(unit), Verb.RELOAD, unit, *news[Verb.RELOAD]), queued=False)
+        elif unit.role is Role.GATEWAY and (news := self._gateway_news):
+            action = _action(_wave(unit), Verb.RELOAD, unit, *news.keys, *news.routes)
+            yield replace(action, queued=bool(news.keys))
 
     def _changed(self, unit: Unit, reasons: tuple[str, ...]) -> Iterable[Action]:
         """Do with *unit*, which runs, what it asks for where its definition changes."""
@@ -218,18 +222,27 @@ def _file_changes(desired: Iterable[Artifact], current: Iterable[Artifact]) -> t
     return tuple(changes)
 
 
-def _gateway_news(desired: Iterable[Artifact], current: Iterable[Artifact]) -> Mapping[Verb, tuple[str, ...]]:
-    """Return what the gateway's inputs ask of it: a reload for routes, a restart for keys.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What is new of the gateway's inputs, one clause each: its unit copies keys, and it sees routes by itself."""
 
-    systemd copies a credential when the service starts, so a running gateway does not see new keys.
-    """
+    keys: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.routes)
+
+
+def _gateway_news(desired: Iterable[Artifact], current: Iterable[Artifact]) -> _News:
     wanted, had = {item.path: item.content for item in desired}, {item.path: item.content for item in current}
-    news: dict[Verb, tuple[str, ...]] = {}
-    if KEYS in wanted and KEYS in had and _json(wanted[KEYS]) != _json(had[KEYS]):
-        news[Verb.RESTART] = (f"{KEYS} changed, and is read when the gateway starts",)
-    if MANIFEST in wanted and MANIFEST in had and _json(wanted[MANIFEST]) != _json(had[MANIFEST]):
-        news[Verb.RELOAD] = _route_changes(had[MANIFEST], wanted[MANIFEST])
-    return news
+
+    def changed(path: str) -> bool:
+        return path in wanted and path in had and _json(wanted[path]) != _json(had[path])
+
+    return _News(
+        keys=(f"{KEYS} changed",) if changed(KEYS) else (),
+        routes=_route_changes(had[MANIFEST], wanted[MANIFEST]) if changed(MANIFEST) else (),
+    )
 
 
 def _route_changes(before: str, after: str) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ def run_gateway(options: argparse.Namespace) -> int:
         )
     host, port = address
     keys = Path(options.keys) if options.keys else None
-    serve(manifest=Path(options.manifest), keys=keys, host=host, port=port)
+    live = Path(options.live) if options.live else None
+    serve(manifest=Path(options.manifest), keys=keys, host=host, port=port, live=live, unit=options.unit)
     return 0
 
 

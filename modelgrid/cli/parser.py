@@ -251,7 +251,9 @@ def _running(commands: Any) -> None:
 
     gateway = _add(commands, "gateway", "gateway:run_gateway", "serve a compiled routing manifest (what the unit runs)")
     gateway.add_argument("--manifest", required=True, metavar="FILE", help="routing.json of a compiled tree")
-    gateway.add_argument("--keys", metavar="FILE", help="keys.json (that of $CREDENTIALS_DIRECTORY)")
+    gateway.add_argument("--keys", metavar="FILE", help="keys.json of a compiled tree (none: no key is asked for)")
+    gateway.add_argument("--live", metavar="DIR", help="folder in which `apply` tells what is changing")
+    gateway.add_argument("--unit", metavar="NAME", default="", help="what that folder calls this gateway")
     gateway.add_argument("--listen", required=True, metavar="HOST:PORT", help="address and port")
 
     service = _group(commands, "service", "control the whole grid as one service")

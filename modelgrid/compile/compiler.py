@@ -220,6 +220,8 @@ class _Compiler:
                 python=context.facts.python,
                 keys=tuple(sorted(keys, key=lambda key: key.name)),
                 max_body=gateway.max_body,
+                hold_time=gateway.hold_time,
+                hold_requests=gateway.hold_requests,
                 origin=self._origin(("gateway",)),
             ),
             servers=built.servers,

@@ -21,6 +21,7 @@ from modelgrid.config.types import (
     ModelName,
     NamePattern,
     OptionName,
+    Patience,
     Port,
     Scalar,
     SecretName,
@@ -122,6 +123,10 @@ class Gateway(_Section):
     """Keys that clients may use. Without any, on loopback, no key is asked for."""
     max_body: BodySize = Field(default=64 * 1024**2, json_schema_extra={"default": "64MiB"})
     """Largest request body, at least 1KiB; 64MiB when left out."""
+    hold_time: Patience = Field(default=300.0, json_schema_extra={"default": "5m"})
+    """How long a request waits for a model that `apply` is restarting; 5m when left out, 0s: it does not wait."""
+    hold_requests: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 1000
+    """How many requests wait so at a time; more are told to try again, as those are that wait too long."""
 
 
 class Network(_Section):

@@ -85,6 +85,13 @@ Span = Annotated[
     _at_least("1s", parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_NOT_ZERO}{_DURATION_FORM}", "examples": ["15m"]}),
 ]
+#: A time that one may be willing to wait for something, or not: 0s.
+Patience = Annotated[
+    float,
+    _quantity(parse_duration, "5m"),
+    PlainSerializer(write_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION_FORM}", "examples": ["5m"]}),
+]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 ModelName = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=MODEL_NAME_FORM)]
 #: Longer than any name needs. The time that a pattern takes grows with the square of its length.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelgrid.emit.artifact import Artifact
-from modelgrid.manifest import KEYS_CREDENTIAL, Key, Keys, Manifest, Route, Upstream, dump
+from modelgrid.manifest import KEYS_FILE, Key, Keys, Manifest, Route, Upstream, dump
 
 if TYPE_CHECKING:
     from modelgrid.ir import Deployment, ModelRoute
 
-#: File of the manifest in a compiled tree; the keys are in the one of the credential's name.
+#: File of the manifest in a compiled tree; the keys are in one of the name that the gateway knows.
 MANIFEST = "routing.json"
-KEYS = KEYS_CREDENTIAL
+KEYS = KEYS_FILE
 
 _OWNER_ONLY = 0o600
 
@@ -20,7 +20,12 @@ _OWNER_ONLY = 0o600
 def routing(deployment: Deployment) -> tuple[Artifact, Artifact]:
     """Return the manifest, and the keys, which only the owner may read."""
     gateway = deployment.gateway
-    manifest = Manifest(max_body=gateway.max_body, routes=tuple(map(_route, deployment.routes)))
+    manifest = Manifest(
+        max_body=gateway.max_body,
+        hold_time=gateway.hold_time,
+        hold_requests=gateway.hold_requests,
+        routes=tuple(map(_route, deployment.routes)),
+    )
     keys = Keys(keys=tuple(Key(name=key.name, sha256=key.sha256, models=key.models) for key in gateway.keys))
     return (
         Artifact(path=MANIFEST, content=dump(manifest)),

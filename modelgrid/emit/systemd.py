@@ -16,10 +16,12 @@ from modelgrid.emit.render import render
 from modelgrid.emit.routing import KEYS, MANIFEST
 from modelgrid.emit.systemd_quoting import command, environment, line, token
 from modelgrid.ir import Scope
+from modelgrid.live import FOLDER as LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from modelgrid.emit.quoting import Value
     from modelgrid.ir import Deployment, ModelServer, Process
 
 #: The first port that takes no capability (ip-sysctl, ip_unprivileged_port_start).
@@ -54,12 +56,13 @@ def gateway(deployment: Deployment) -> Artifact:
     service = deployment.gateway
     listen = str(service.listen)
     current = _CURRENT[deployment.scope]
+    keys = (Specifier("%t"), "/", Specifier("%N"), f"/{KEYS}")
+    words: tuple[Value, ...] = ("--manifest", (*current, MANIFEST), "--keys", keys, "--listen", listen)
+    words += ("--live", (Specifier("%t"), f"/{LIVE}"), "--unit", Specifier("%n"))
     values: dict[str, object] = {
         "listen": line(listen),
-        "command": command(
-            service.python, *MODULE, "modelgrid", "gateway", "--manifest", (*current, MANIFEST), "--listen", listen
-        ),
-        "credential": line((f"{KEYS}:", *current, KEYS)),
+        "command": command(service.python, *MODULE, "modelgrid", "gateway", *words),
+        "copy_keys": command(service.python, *MODULE, "modelgrid.gateway.keycopy", (*current, KEYS), keys),
         "system": deployment.scope is Scope.SYSTEM,
         "privileged_port": service.listen.port < _FIRST_UNPRIVILEGED,
         "python_in_home": _in_home([service.python]),

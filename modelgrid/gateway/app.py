@@ -17,6 +17,7 @@ from modelgrid.gateway.routing import ALL_MODELS
 
 if TYPE_CHECKING:
     from modelgrid.gateway.asgi import ASGIApp, Header, Receive, Scope, Send
+    from modelgrid.gateway.holding import Holding
     from modelgrid.gateway.linelog import LineLog
     from modelgrid.gateway.reload import State
     from modelgrid.gateway.routing import RoutingTable, View
@@ -29,12 +30,14 @@ _MODEL = "/v1/models/"
 _STANDARD = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 
 
-def create_app(*, state: State, client: UpstreamClient, log: LineLog, body_patience: float = BODY_PATIENCE) -> ASGIApp:
+def create_app(
+    *, state: State, client: UpstreamClient, holding: Holding, log: LineLog, body_patience: float = BODY_PATIENCE
+) -> ASGIApp:
     """Put the application together. It never raises; *log* gets one line per request.
 
-    It handles the ``http`` scope alone: the lifespan belongs to whoever owns *state* and *client*.
+    It handles the ``http`` scope alone: the lifespan belongs to whoever owns *state*, *client* and *holding*.
     """
-    endpoints = _Endpoints(state, Probes(client), Proxy(client, body_patience=body_patience))
+    endpoints = _Endpoints(state, Probes(client), Proxy(state, client, holding, body_patience=body_patience))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,9 +89,7 @@ class _Endpoints:
             await self._ready(request)
             return
         patterns = self._authenticate(request)
-        table = self._state.table
-        if table is None:
-            raise unavailable("The gateway has no manifest yet.", code="gateway_not_ready", failed="gateway", seconds=1)
+        table = self._state.table_in_use()
         view = table.view(patterns)
         if request.path == _MODELS:
             _expect(request, "GET", _MODELS)
@@ -99,7 +100,7 @@ class _Endpoints:
             await _show_model(request, table, view)
         elif request.path in _STANDARD or request.path in view.apis:
             _expect(request, "POST", request.path)
-            await self._proxy.forward(request, view, max_body=table.manifest.max_body)
+            await self._proxy.forward(request, patterns)
         else:
             raise ApiError(404, "There is no such path here.", code="unknown_path")
 

@@ -20,16 +20,21 @@ _CHALLENGE = ((b"www-authenticate", b"Bearer"),)
 
 
 class Keyring:
-    """All keys by digest. Empty: nobody is asked for one."""
+    """All keys by digest. Empty: nobody is asked for one.
 
-    __slots__ = ("_keys",)
+    Attributes:
+        sha256: of the file's bytes, in hex; empty where they come from no file.
+    """
 
-    def __init__(self, keys: Keys) -> None:
+    __slots__ = ("_keys", "sha256")
+
+    def __init__(self, keys: Keys, *, sha256: str = "") -> None:
         """Index the keys.
 
         Raises:
             ManifestError: a hash is no SHA-256 in hex, or two keys have the same.
         """
+        self.sha256 = sha256
         self._keys: dict[bytes, Key] = {}
         for key in keys.keys:
             if not re.fullmatch(r"[0-9a-f]{64}", key.sha256):

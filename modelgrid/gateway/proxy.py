@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.gateway.asgi import BodyStalledError, BodyTooLargeError, ClientGoneError, read_body, wait_for_disconnect
 from modelgrid.gateway.body import peek
+from modelgrid.gateway.holding import HeldError
 from modelgrid.gateway.http1 import request_head
 from modelgrid.gateway.openai import (
     SERVER_ERROR,
@@ -21,14 +22,13 @@ from modelgrid.gateway.sse import EventCutter
 from modelgrid.gateway.upstream import AbandonedError, Call, SilentError, UnreachableError, UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from modelgrid.gateway.asgi import Header, Receive
     from modelgrid.gateway.body import Peek
+    from modelgrid.gateway.holding import Holding
+    from modelgrid.gateway.reload import State
     from modelgrid.gateway.request import Request
-    from modelgrid.gateway.routing import View
     from modelgrid.gateway.upstream import Answer, UpstreamClient
-    from modelgrid.manifest import Route
+    from modelgrid.manifest import Manifest, Route
 
 #: Seconds without a byte of the request's body.
 BODY_PATIENCE = 30.0
@@ -44,49 +44,38 @@ _PASSED = (b"content-type", b"content-encoding", b"content-language", b"cache-co
 class Proxy:
     """Forwards requests whose body is JSON with a ``model`` in it."""
 
-    def __init__(self, client: UpstreamClient, *, body_patience: float = BODY_PATIENCE) -> None:
+    def __init__(
+        self, state: State, client: UpstreamClient, holding: Holding, *, body_patience: float = BODY_PATIENCE
+    ) -> None:
+        self._state = state
         self._client = client
+        self._holding = holding
         self._body_patience = body_patience
 
-    async def forward(self, request: Request, view: View, *, max_body: int) -> None:
-        """Answer *request* from the model that it names, out of those in *view*.
+    async def forward(self, request: Request, patterns: tuple[str, ...]) -> None:
+        """Answer *request* from the model that it names, out of those that a key with *patterns* may use.
 
         Raises:
             ApiError: nothing was sent yet, and the answer is an error.
             ClientGoneError: nobody waits for an answer.
         """
+        max_body = self._state.table_in_use().manifest.max_body
         check_json_body(request, max_body)
         asked = peek(await self._read(request, max_body))
         request.stream = asked.stream
-        route = view.find(asked.model)
-        if route is None:
-            raise model_not_found(asked.model)
-        request.model = route.model
-        if request.path not in route.apis:
-            raise ApiError(
-                404,
-                f"The model `{route.model}` does not serve {request.path}.",
-                code="unsupported_endpoint",
-                param="model",
-            )
         call = Call()
         watcher = asyncio.get_running_loop().create_task(_abandon_when_left(request.receive, call))
         try:
+            answer = await self._reach(request, patterns, asked, call)
             try:
-                answer = await self._ask(request, route, asked, call)
-            except UnreachableError as error:
-                answer, route = await self._ask_others(request, view.fallbacks(route, request.path), asked, call, error)
-            try:
-                await _answer(request, route, answer)
+                await _answer(request, answer)
             finally:
                 answer.close()
         except AbandonedError:
             raise ClientGoneError from None
         except UpstreamError as error:
             if not request.reply.status:
-                # one that stood in may have failed before there was an answer
-                failed = view.find(request.fallback) if request.fallback else None
-                raise _failure(error, failed or route, request) from error
+                raise _failure(error, request) from error
             # less was sent than announced: leaving the answer unfinished makes the server end the connection
             request.failed = "model"
         finally:
@@ -100,21 +89,70 @@ class Proxy:
         except BodyStalledError:
             raise ApiError(408, "The body stopped coming.", code="request_timeout") from None
 
-    async def _ask_others(
-        self, request: Request, others: Iterable[Route], asked: Peek, call: Call, error: UnreachableError
-    ) -> tuple[Answer, Route]:
-        """Ask the models that stand in, of which the first that can be reached answers.
+    def _find(self, request: Request, patterns: tuple[str, ...], asked: Peek) -> Route:
+        """The route of the model that is asked for, by the routing table in use.
 
         Raises:
-            UpstreamError: the *error* of the model that was asked for when none can; else that of the one that can.
+            ApiError: there is none, or it does not serve the path.
         """
-        for other in others:
+        route = self._state.table_in_use().view(patterns).find(asked.model)
+        if route is None:
+            raise model_not_found(asked.model)
+        request.model = route.model
+        if request.path not in route.apis:
+            raise ApiError(
+                404,
+                f"The model `{route.model}` does not serve {request.path}.",
+                code="unsupported_endpoint",
+                param="model",
+            )
+        return route
+
+    async def _reach(self, request: Request, patterns: tuple[str, ...], asked: Peek, call: Call) -> Answer:
+        """Find a server that answers.
+
+        What could reach none is asked anew by the routing table that there is by then: a server that is stopped once
+        no table names it, and no request is in flight there, costs no request.
+
+        Raises:
+            ApiError: there is no such model any more.
+            UpstreamError: neither the model nor one that stands in for it answers.
+        """
+        while True:
+            table = self._state.table_in_use()
+            route = self._find(request, patterns, asked)
+            try:
+                if route.upstreams:
+                    return await self._ask(request, route, asked, call)
+                await self._hold(table.manifest, patterns, asked, call)
+            except HeldError as error:
+                failure: UnreachableError = error
+                break
+            except UnreachableError as error:
+                failure = error
+                if self._state.table is table:
+                    break
+        # only those that the key may ask for and that serve the path, and not their own fallbacks
+        for name in route.fallback:
+            other = self._state.table_in_use().view(patterns).serving(name, request.path)
+            if other is None:
+                continue
             request.fallback = other.model
             try:
-                return await self._ask(request, other, asked, call), other
+                return await self._ask(request, other, asked, call)
             except UnreachableError:
                 request.fallback = None
-        raise error
+        raise failure
+
+    async def _hold(self, limits: Manifest, patterns: tuple[str, ...], asked: Peek, call: Call) -> None:
+        """Wait until the route is not on hold any more; it may be gone then."""
+
+        def released() -> bool:
+            table = self._state.table
+            route = table.view(patterns).find(asked.model) if table is not None else None
+            return route is None or bool(route.upstreams)
+
+        await self._holding.wait(released, seconds=limits.hold_time, most=limits.hold_requests, call=call)
 
     async def _ask(self, request: Request, route: Route, asked: Peek, call: Call) -> Answer:
         fields, body = forwarded_fields(request), asked.with_model(route.upstream_model)
@@ -124,7 +162,7 @@ class Proxy:
             body,
             call=call,
         )
-        request.upstream = f"{answer.upstream.host}:{answer.upstream.port}"
+        request.upstream = str(answer.upstream)
         return answer
 
 
@@ -133,15 +171,15 @@ async def _abandon_when_left(receive: Receive, call: Call) -> None:
     call.abandon()
 
 
-async def _answer(request: Request, route: Route, answer: Answer) -> None:
+async def _answer(request: Request, answer: Answer) -> None:
     """Pass the answer on in the way that its kind needs."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004  success
-        raise await _refusal(request, route, answer)
+        raise await _refusal(request, answer)
     headers: list[Header] = [(name, answer.headers[name]) for name in _PASSED if name in answer.headers]
     if request.fallback is not None:
         headers.append((b"x-modelgrid-fallback", request.fallback.encode()))
     if answer.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-        await _relay_events(request, route, answer, headers)
+        await _relay_events(request, answer, headers)
     elif answer.length is None:
         # chunked: once begun, an answer that breaks off would look whole to the client, so it is begun whole
         await request.reply.whole(answer.status, headers, await answer.collect(_ANSWER_LIMIT))
@@ -149,7 +187,7 @@ async def _answer(request: Request, route: Route, answer: Answer) -> None:
         await _relay_known_length(request, answer, headers, answer.length)
 
 
-async def _relay_events(request: Request, route: Route, answer: Answer, headers: list[Header]) -> None:
+async def _relay_events(request: Request, answer: Answer, headers: list[Header]) -> None:
     """Pass a stream of events on. When it breaks, its last event says so."""
     reply = request.reply
     await reply.start(answer.status, [*headers, (b"x-accel-buffering", b"no")])
@@ -163,7 +201,7 @@ async def _relay_events(request: Request, route: Route, answer: Answer, headers:
         raise
     except UpstreamError as error:
         request.failed = "model"
-        await reply.body(error_event(_failure(error, route, request)), more=False)
+        await reply.body(error_event(_failure(error, request)), more=False)
     else:
         await reply.body(events.rest(), more=False)
 
@@ -181,7 +219,7 @@ async def _relay_known_length(request: Request, answer: Answer, headers: list[He
         data = await answer.read()
 
 
-async def _refusal(request: Request, route: Route, answer: Answer) -> ApiError:
+async def _refusal(request: Request, answer: Answer) -> ApiError:
     """What the client is told when the engine does not answer with success."""
     status = answer.status
     wait = answer.headers.get(b"retry-after", b"")
@@ -191,23 +229,30 @@ async def _refusal(request: Request, route: Route, answer: Answer) -> ApiError:
     if status == 503:  # noqa: PLR2004  Service Unavailable
         seconds = int(wait) if wait.isdigit() and len(wait) < 6 else _RETRY_AFTER  # noqa: PLR2004  a day
         return unavailable(
-            f"The model `{route.model}` is not ready or is overloaded (request {request.id}).",
+            f"The model `{_asked(request)}` is not ready or is overloaded (request {request.id}).",
             code="model_unavailable",
             failed="model",
             seconds=seconds,
         )
     return ApiError(
         504 if status == 504 else 502,  # noqa: PLR2004  Gateway Timeout stays
-        f"The server of the model `{route.model}` failed with status {status} (request {request.id}).",
+        f"The server of the model `{_asked(request)}` failed with status {status} (request {request.id}).",
         type=SERVER_ERROR,
         code="model_error",
         failed="model",
     )
 
 
-def _failure(error: UpstreamError, route: Route, request: Request) -> ApiError:
+def _failure(error: UpstreamError, request: Request) -> ApiError:
     """What the client is told when the server gave no whole answer. Engine's words are not among it."""
-    subject = f"The server of the model `{route.model}`"
+    if isinstance(error, HeldError):
+        return unavailable(
+            f"The model `{request.model}` is being changed (request {request.id}).",
+            code="model_unavailable",
+            failed="gateway",
+            seconds=_RETRY_AFTER,
+        )
+    subject = f"The server of the model `{_asked(request)}`"
     if isinstance(error, UnreachableError):
         return unavailable(
             f"{subject} cannot be reached: {error} (request {request.id}).",
@@ -223,3 +268,8 @@ def _failure(error: UpstreamError, route: Route, request: Request) -> ApiError:
         code="model_timeout" if silent else "model_error",
         failed="model",
     )
+
+
+def _asked(request: Request) -> str | None:
+    """The model whose server was asked last."""
+    return request.fallback or request.model

@@ -39,10 +39,10 @@ class View:
         """The route of a model's name or alias."""
         return self._by_name.get(name)
 
-    def fallbacks(self, route: Route, path: str) -> list[Route]:
-        """The models that stand in for *route* at *path*, in order, of those that this view has."""
-        found = (self._by_name.get(name) for name in route.fallback)
-        return [other for other in found if other is not None and path in other.apis]
+    def serving(self, name: str, path: str) -> Route | None:
+        """The route of a model's name or alias, if it serves *path*."""
+        route = self._by_name.get(name)
+        return route if route is not None and path in route.apis else None
 
 
 class RoutingTable:
@@ -60,12 +60,10 @@ class RoutingTable:
         """Check what the gateway relies on.
 
         Raises:
-            ManifestError: a name means two models, a route has no server, or falls back to what is no other model.
+            ManifestError: a name means two models, or a route falls back to what is no other model.
         """
         owners: dict[str, str] = {}
         for route in manifest.routes:
-            if not route.upstreams:
-                raise ManifestError(f"model {route.model!r} has no upstream")
             for name in (route.model, *route.aliases):
                 if owners.setdefault(name, route.model) != route.model or (
                     name == route.model and name in route.aliases

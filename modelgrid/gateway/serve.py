@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.errors import ConfigError, HostError
-from modelgrid.manifest import KEYS_CREDENTIAL, ManifestError
+from modelgrid.manifest import ManifestError
 from modelgrid.ports import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from modelgrid.gateway.worker import Settings
 
@@ -27,24 +27,38 @@ _HEADER_BYTES = 32 * 1024
 _FILES = 65536
 
 
-def serve(*, manifest: Path, keys: Path | None, host: str, port: int, workers: int = 1) -> None:
+def serve(
+    *,
+    manifest: Path,
+    keys: Path | None,
+    host: str,
+    port: int,
+    live: Path | None = None,
+    unit: str = "",
+    workers: int = 1,
+) -> None:
     """Run the gateway until SIGTERM or SIGINT, then let what is in flight finish. Call it in the main thread.
 
     Args:
-        manifest: path of the routing manifest; looked at again while the gateway runs.
-        keys: path of the key file; None for the systemd credential ``keys.json``, where there is one.
+        manifest: path of the routing manifest; looked at again while the gateway runs, as are the other files.
+        keys: path of the key file; None: nobody is asked for one.
         host: IP address to listen on, or ``localhost``.
         port: TCP port.
+        live: folder in which changes of the host are told (:mod:`modelgrid.live`); it need not be there.
+        unit: the name by which that folder speaks of this gateway.
         workers: processes that share the port. One on Windows.
 
     Raises:
         ConfigError: a file is missing or bad, or the gateway would listen beyond loopback without a key.
         HostError: the port cannot be had, or a worker died.
     """
-    run(prepare(manifest=manifest, keys=keys, host=host, port=port), workers=workers)
+    settings = prepare(manifest=manifest, keys=keys, host=host, port=port, live=live, unit=unit)
+    run(settings, workers=workers)
 
 
-def prepare(*, manifest: Path, keys: Path | None, host: str, port: int) -> Settings:
+def prepare(
+    *, manifest: Path, keys: Path | None, host: str, port: int, live: Path | None = None, unit: str = ""
+) -> Settings:
     """Check everything that can be checked before listening.
 
     Raises:
@@ -59,7 +73,6 @@ def prepare(*, manifest: Path, keys: Path | None, host: str, port: int) -> Setti
         exposed = not ipaddress.ip_address(address).is_loopback
     except ValueError:
         raise ConfigError(f"cannot listen on {host!r}: it is no IP address") from None
-    keys = keys or _credential()
     if keys is None and exposed:
         raise ConfigError(
             f"refusing to listen on {host} without keys: whoever reaches it could use every model",
@@ -77,6 +90,8 @@ def prepare(*, manifest: Path, keys: Path | None, host: str, port: int) -> Setti
         host=address,
         port=port,
         exposed=exposed,
+        live=live.absolute() if live is not None else None,
+        unit=unit,
     )
 
 
@@ -131,13 +146,6 @@ def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
     except SystemExit as error:
         if error.code and not server.interrupt_signal:
             raise HostError("a worker of the gateway ended by itself", hint="what it wrote before says why") from None
-
-
-def _credential() -> Path | None:
-    """The key file that systemd hands over (systemd.exec(5), LoadCredential=)."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder) / KEYS_CREDENTIAL if folder else None
-    return path if path is not None and path.exists() else None
 
 
 @contextlib.contextmanager

@@ -66,17 +66,20 @@ class AbandonedError(UpstreamError):
 class Call:
     """One client's request on its way. :meth:`abandon` ends it, wherever it is."""
 
-    __slots__ = ("abandoned", "answer")
+    __slots__ = ("abandoned", "answer", "waiter")
 
     def __init__(self) -> None:
         self.abandoned = False
         self.answer: Answer | None = None
+        self.waiter: asyncio.Future[None] | None = None
 
     def abandon(self) -> None:
-        """Close the connection to the server now, so that the engine stops working."""
+        """Close the connection to the server now, so that the engine stops working; where none is asked yet, wake."""
         self.abandoned = True
         if self.answer is not None:
             self.answer.fail(AbandonedError("the client left"))
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class Answer:
@@ -181,7 +184,7 @@ class Answer:
         """Give the connection back if the answer was read to its end, else close it."""
         if not self._closed:
             self._end()
-            self._connection.peer.in_flight -= 1
+            self._connection.peer.leave()
 
     def _end(self) -> None:
         self._closed = True
@@ -293,14 +296,26 @@ class _Connection(asyncio.Protocol):
 
 
 class _Peer:
-    """A server, with its kept connections and its load."""
+    """A server, with its kept connections and its load. No connection is kept of one that is *retired*."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, changed: Callable[[], None]) -> None:
         self.upstream = upstream
         self.in_flight = 0
         self.turn = 0
         self.down_until = 0.0
+        self.retired = False
+        self._changed = changed
         self._idle: deque[_Connection] = deque()
+
+    def enter(self, turn: int) -> None:
+        """Count one more request, until it leaves."""
+        self.in_flight += 1
+        self.turn = turn
+        self._changed()
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+        self._changed()
 
     def take(self, now: float) -> _Connection | None:
         """The most recently used connection that is still good."""
@@ -312,6 +327,9 @@ class _Peer:
         return None
 
     def keep(self, connection: _Connection) -> None:
+        if self.retired:
+            connection.abort()
+            return
         now = connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
         while len(self._idle) > _KEEP_COUNT or now - self._idle[0].idle_since > _KEEP:
@@ -329,8 +347,10 @@ class _Peer:
 class UpstreamClient:
     """Sends requests to servers and keeps their connections. One per event loop."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, *, changed: Callable[[], None] = lambda: None) -> None:
+        """*changed* is called whenever the load of a server is another; it must be quick."""
         self.timeouts = timeouts
+        self._changed = changed
         self._peers: dict[Upstream, _Peer] = {}
         self._turn = 0
 
@@ -345,6 +365,8 @@ class UpstreamClient:
     ) -> Answer:
         """Send to the server with the least in flight, and wait for the head of its answer.
 
+        Which is counted from this call on, so none of *upstreams* may have been forgotten when it is made.
+
         Of servers with the same load, the one not used for longest is taken. One that cannot be connected to has
         seen nothing, so the next is tried. A kept connection that ends before any byte of an answer was closed by
         the server while it was idle: once, a new one is tried.
@@ -355,6 +377,8 @@ class UpstreamClient:
         limits = timeouts or self.timeouts
         failure: UpstreamError = UnreachableError("it has no server")
         for peer in self._by_load(upstreams):
+            if peer.retired:  # meanwhile, and whoever looks at the load may have stopped it
+                continue
             try:
                 return await self._exchange(peer, head(peer.upstream), body, call, limits)
             except UnreachableError as error:
@@ -363,10 +387,18 @@ class UpstreamClient:
         raise failure
 
     def retain(self, upstreams: Iterable[Upstream]) -> None:
-        """Forget the servers that are not among *upstreams*; what is in flight there goes on."""
+        """Forget the servers that are not among *upstreams*, once nothing is in flight there; until then it goes on."""
         wanted = set(upstreams)
-        for upstream in [upstream for upstream in self._peers if upstream not in wanted]:
-            self._peers.pop(upstream).close()
+        for upstream, peer in list(self._peers.items()):
+            peer.retired = upstream not in wanted
+            if peer.retired:
+                peer.close()
+                if not peer.in_flight:
+                    del self._peers[upstream]
+
+    def in_flight(self) -> dict[Upstream, int]:
+        """How many requests each server is at work on, of those that have any; forgotten ones are among them."""
+        return {upstream: peer.in_flight for upstream, peer in self._peers.items() if peer.in_flight}
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -380,12 +412,12 @@ class UpstreamClient:
         return peers
 
     def _add(self, upstream: Upstream) -> _Peer:
-        peer = self._peers[upstream] = _Peer(upstream)
+        peer = self._peers[upstream] = _Peer(upstream, self._changed)
         return peer
 
     async def _exchange(self, peer: _Peer, head: bytes, body: bytes, call: Call, timeouts: Timeouts) -> Answer:
-        peer.in_flight += 1  # until the answer is closed
-        self._turn = peer.turn = self._turn + 1
+        self._turn += 1
+        peer.enter(self._turn)  # until the answer is closed
         try:
             kept = peer.take(asyncio.get_running_loop().time())
             if kept is not None:
@@ -400,7 +432,7 @@ class UpstreamClient:
             answer = Answer(await _connect(peer, timeouts.connect), timeouts)
             await answer.ask(head, body, call)
         except BaseException:
-            peer.in_flight -= 1
+            peer.leave()
             raise
         return answer
 

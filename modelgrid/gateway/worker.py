@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.gateway.app import create_app
-from modelgrid.gateway.keys import Keyring
+from modelgrid.gateway.holding import Holding
 from modelgrid.gateway.linelog import LineLog
 from modelgrid.gateway.notify import notify
 from modelgrid.gateway.proxy import BODY_PATIENCE
 from modelgrid.gateway.reload import INTERVAL, State
+from modelgrid.gateway.status import StatusFile, runtime_folder
 from modelgrid.gateway.upstream import Timeouts, UpstreamClient
+from modelgrid.live import WorkerStatus
 from modelgrid.ports import reachable
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgrid.gateway.asgi import ASGIApp, Receive, Scope, Send
+    from modelgrid.gateway.keys import Keyring
     from modelgrid.gateway.routing import RoutingTable
 
 _POLL = 0.01
@@ -40,6 +43,8 @@ class Settings:
         host: IP address that is listened on.
         port: TCP port.
         exposed: whether *host* is reached from beyond this machine.
+        live: the folder in which changes of the host are told (:mod:`modelgrid.live`); None where there are none.
+        unit: the name by which that folder speaks of this gateway; empty where it does not.
         timeouts: for the models' servers.
         body_patience: seconds without a byte of a request's body.
         watch_interval: seconds between two looks at the files.
@@ -50,6 +55,8 @@ class Settings:
     host: str
     port: int
     exposed: bool
+    live: Path | None = None
+    unit: str = ""
     timeouts: Timeouts = field(default_factory=Timeouts)
     body_patience: float = BODY_PATIENCE
     watch_interval: float = INTERVAL
@@ -78,25 +85,56 @@ def load(settings: Settings) -> ASGIApp:
 
 
 class _Worker:
+    """What one worker process is made of, and what it does when its files change."""
+
     def __init__(self, settings: Settings) -> None:
         self.log = LineLog()
-        self.client = UpstreamClient(settings.timeouts)
+        self.status = StatusFile(
+            runtime_folder(), self._describe, failed=lambda reason: self.log.event("no_status", reason=reason)
+        )
+        self.client = UpstreamClient(settings.timeouts, changed=self.status.touch)
+        self.holding = Holding(self.status.touch)
+        self._table: RoutingTable | None = None
+        self._keyring: Keyring | None = None
         self.state = State(
             manifest=settings.manifest,
             keys=settings.keys,
             exposed=settings.exposed,
-            loaded=self._loaded,
+            folder=settings.live,
+            changed=self._changed,
             refused=lambda path, reason: self.log.event("refused", file=str(path), reason=reason),
         )
-        self.app = create_app(state=self.state, client=self.client, log=self.log, body_patience=settings.body_patience)
+        self._changed()
+        self.app = create_app(
+            state=self.state,
+            client=self.client,
+            holding=self.holding,
+            log=self.log,
+            body_patience=settings.body_patience,
+        )
 
-    def _loaded(self, value: RoutingTable | Keyring) -> None:
-        if isinstance(value, Keyring):
-            self.log.event("loaded", keys=len(value))
-            return
-        routes = value.manifest.routes
-        self.client.retain(upstream for route in routes for upstream in route.upstreams)
-        self.log.event("loaded", manifest=value.sha256, models=len(routes))
+    def _changed(self) -> None:
+        """Work by what the files say now. Between this and the change nothing else runs."""
+        table, keyring = self.state.table, self.state.keyring
+        if keyring is not self._keyring and keyring is not None and keyring.sha256:
+            self.log.event("loaded", keys=len(keyring))
+        if table is not self._table and table is not None:
+            routes = table.manifest.routes
+            self.client.retain(upstream for route in routes for upstream in route.upstreams)
+            self.log.event("loaded", manifest=table.sha256, models=len(routes))
+        self._table, self._keyring = table, keyring
+        self.holding.wake()
+        self.status.write()
+
+    def _describe(self) -> WorkerStatus:
+        table, keyring, serving = self.state.table, self.state.keyring, self.state.serving
+        return WorkerStatus(
+            manifest=table.sha256 if table else "",
+            keys=keyring.sha256 if keyring is not None else "",
+            serving=serving.unit if serving else "",
+            in_flight={str(upstream): count for upstream, count in self.client.in_flight().items()},
+            held=self.holding.count,
+        )
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +150,7 @@ async def _run(settings: Settings) -> AsyncIterator[_Worker]:
     tasks = [
         loop.create_task(_take_signals(starting)),
         loop.create_task(worker.state.watch(settings.watch_interval)),
-        loop.create_task(_announce(settings, worker.state)),
+        loop.create_task(_announce(settings, worker)),
     ]
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -122,6 +160,7 @@ async def _run(settings: Settings) -> AsyncIterator[_Worker]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        worker.status.end()
         worker.client.close()
         worker.log.flush()
 
@@ -134,15 +173,16 @@ async def _take_signals(starting: set[asyncio.Task[Any]]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-async def _announce(settings: Settings, state: State) -> None:
-    """Tell systemd as soon as there is a manifest and the port answers: Granian listens after the start-up."""
+async def _announce(settings: Settings, worker: _Worker) -> None:
+    """Say that the gateway serves once there is a manifest and the port answers: Granian listens after the start-up."""
     host = reachable(settings.host)
     while True:
         await asyncio.sleep(_POLL)
-        if state.table is None:
+        if worker.state.table is None:
             continue
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(host, settings.port)
             writer.close()
+            worker.status.begin()
             notify("READY=1")
             return

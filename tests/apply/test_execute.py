@@ -117,11 +117,18 @@ def test_a_gateway_that_does_not_take_new_routes_brings_the_old_back(machine: Ma
     assert_runs(machine, tree(["a"]))
 
 
-def test_new_keys_restart_the_gateway(machine: Machine) -> None:
+def test_new_keys_reload_the_gateway(machine: Machine) -> None:
     apply(tree(["a"]), machine.host())
     machine.facts()
     apply(tree(["a"], key_names=["team"]), machine.host())
-    assert machine.facts() == ["reload", f"restart {GATEWAY}"]
+    assert machine.facts() == ["reload", f"reload {GATEWAY}"]
+
+
+def test_new_routes_are_no_job_for_the_gateway_sees_them_by_itself(machine: Machine) -> None:
+    apply(tree(["a"]), machine.host())
+    machine.facts()
+    apply(tree(["a"], api="/v1/x"), machine.host())
+    assert machine.facts() == ["reload"]
 
 
 def test_a_changed_network_is_made_anew_with_its_containers_down(machine: Machine) -> None:

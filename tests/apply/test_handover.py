@@ -41,6 +41,8 @@ def manifest(**ports: Sequence[int]) -> Manifest:
     )
     return Manifest(
         max_body=1,
+        hold_time=60.0,
+        hold_requests=10,
         routes=tuple(
             replace(empty, model=name, upstreams=tuple(Upstream(host="127.0.0.1", port=port) for port in found))
             for name, found in ports.items()

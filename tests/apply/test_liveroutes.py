@@ -24,7 +24,7 @@ def route(model: str, *ports: int, upstream_model: str = "", fallback: tuple[str
 
 
 def manifest(*routes: Route) -> Manifest:
-    return Manifest(max_body=1000, routes=routes)
+    return Manifest(max_body=1000, hold_time=60.0, hold_requests=10, routes=routes)
 
 
 def at(*ports: int) -> frozenset[str]:

@@ -64,8 +64,8 @@ TRANSITIONS: dict[str, tuple[Sequence[Artifact], Sequence[Artifact] | None, list
         [f"before: stop {A}", f"run: start {A}", f"after: stop {NETWORK}"],
     ),
     "routes": (tree(["a"], api="/v1/x"), tree(["a"]), [f"run: reload {GATEWAY}"]),
-    "keys": (tree(["a"], key_names=["k"]), tree(["a"]), [f"run: restart {GATEWAY}"]),
-    "routes and keys": (tree(["a"], api="/v1/x", key_names=["k"]), tree(["a"]), [f"run: restart {GATEWAY}"]),
+    "keys": (tree(["a"], key_names=["k"]), tree(["a"]), [f"run: reload {GATEWAY}"]),
+    "routes and keys": (tree(["a"], api="/v1/x", key_names=["k"]), tree(["a"]), [f"run: reload {GATEWAY}"]),
     "the gateway's port": (tree(["a"], port=9), tree(["a"]), [f"run: restart {GATEWAY}"]),
     "the network": (
         tree(["a"], ["b"], subnet="10.9.0.0/16"),
@@ -160,6 +160,13 @@ def test_route_reasons_name_the_models() -> None:
     found = make_plan(desired, current, all_up(current))
     (reload,) = (action for action in found.actions if action.unit == GATEWAY)
     assert reload.reasons == ("route c:latest is new", "route b:latest is gone")
+
+
+@pytest.mark.parametrize("suspect", [tree(["a"], key_names=["k"]), tree(["a"], api="/v1/x", key_names=["k"])])
+def test_keys_of_an_interrupted_change_are_reloaded_even_if_routes_changed_since(suspect: Sequence[Artifact]) -> None:
+    desired = tree(["a"], api="/v1/y")
+    found = make_plan(desired, tree(["a"]), all_up(desired), suspects=[suspect])
+    assert [(item.unit, item.verb.name, item.queued) for item in found.actions] == [(GATEWAY, "RELOAD", True)]
 
 
 def test_files_images_and_unchanged_units_are_listed() -> None:

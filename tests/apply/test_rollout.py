@@ -64,7 +64,8 @@ def grid(
     )
     door = gateway(listen)
     door = replace(door, content=door.content.replace("Type=notify", f"Type=notify\nEnvironment=SAID={comment}"))
-    items = [target(), door, keys(), Artifact(path="routing.json", content=dump(Manifest(max_body=1, routes=routes)))]
+    routed = dump(Manifest(max_body=1, hold_time=60.0, hold_requests=10, routes=routes))
+    items = [target(), door, keys(), Artifact(path="routing.json", content=routed)]
     items += [program(slug, context=size, port=ports[slug], on_change=on_change) for slug, size in servers.items()]
     return tuple(sorted(items))
 

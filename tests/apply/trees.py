@@ -71,7 +71,7 @@ def gateway(port: int = 8080) -> Artifact:
         content=(
             "[Unit]\nDescription=Gateway\nPartOf=modelgrid.target\n\n[Service]\nType=notify\n"
             "ExecStart=/usr/bin/python3 -m modelgrid gateway --manifest /etc/modelgrid/current/routing.json "
-            f"--listen 127.0.0.1:{port}\nLoadCredential=keys.json:/etc/modelgrid/current/keys.json\n"
+            f"--listen 127.0.0.1:{port}\nRuntimeDirectory=%N\n"
             "NoNewPrivileges=yes\nProtectSystem=strict\n\n[Install]\nWantedBy=modelgrid.target\n"
         ),
     )

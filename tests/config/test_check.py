@@ -250,7 +250,7 @@ def test_a_lower_bound_is_named_with_its_unit() -> None:
         ("network: {subnet: 10.133.7.0/16}", "write 10.133.0.0/16"),
         ("gateway: {listen: localhost:9000}", "127.0.0.1:9000"),
         ("models: {a: {}}", "`engine: NAME`"),
-        ("gateway: {port: 80}", "known are: keys, listen, max_body"),
+        ("gateway: {port: 80}", "known are: hold_requests, hold_time, keys"),
     ],
 )
 def test_the_hint_says_the_way_out(text: str, hint: str) -> None:

@@ -37,6 +37,8 @@ GATEWAY = GatewayService(
     python=PYTHON,
     keys=(ApiKey(name="team-a", sha256="5e" * 32, models=("llama3*",)),),
     max_body=64 * 1024**2,
+    hold_time=300.0,
+    hold_requests=1000,
     origin=Origin(path="$.gateway"),
 )
 

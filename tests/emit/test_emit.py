@@ -103,7 +103,7 @@ def test_routing_and_keys_are_what_the_gateway_loads() -> None:
     assert manifest.routes[0].aliases == ("gpt-4o",)
     assert (manifest.routes[1].upstreams[0].host, manifest.routes[1].upstreams[0].port) == ("127.0.0.1", 20001)
     assert [(key.name, key.models) for key in keys.keys] == [("team-a", ("llama3*",))]
-    assert json.loads(contents["routing.json"])["manifest_version"] == 2
+    assert json.loads(contents["routing.json"])["manifest_version"] == 3
 
 
 def test_a_line_that_moved_in_the_file_changes_nothing() -> None:
@@ -287,8 +287,11 @@ def test_the_gateway_reads_the_tree_in_force() -> None:
 
     (command,) = gateway["Service", "ExecStart"]
     assert command.startswith("/opt/modelgrid/bin/python -P -m modelgrid gateway ")
-    assert command.endswith(" --manifest /etc/modelgrid/current/routing.json --listen 127.0.0.1:8080")
-    assert gateway["Service", "LoadCredential"] == ("keys.json:/etc/modelgrid/current/keys.json",)
+    assert " --manifest /etc/modelgrid/current/routing.json --keys %t/%N/keys.json --listen 127.0.0.1:8080 " in command
+    assert command.endswith(" --live %t/modelgrid --unit %n")
+    copy = "+/opt/modelgrid/bin/python -P -m modelgrid.gateway.keycopy /etc/modelgrid/current/keys.json %t/%N/keys.json"
+    assert gateway["Service", "ExecStartPre"] == gateway["Service", "ExecReload"] == (copy,)
+    assert gateway["Service", "RuntimeDirectoryMode"] == ("0700",)
     assert gateway["Service", "ProtectHome"] == ("yes",)
 
 
@@ -297,7 +300,9 @@ def test_the_gateway_of_a_user_reads_it_in_the_users_folder_and_asks_for_no_priv
     keys = {key for _, key in gateway}
 
     assert "--manifest %E/modelgrid/current/routing.json" in gateway["Service", "ExecStart"][0]
-    assert gateway["Service", "LoadCredential"] == ("keys.json:%E/modelgrid/current/keys.json",)
+    (copy,) = gateway["Service", "ExecReload"]
+    assert copy.endswith(" -P -m modelgrid.gateway.keycopy %E/modelgrid/current/keys.json %t/%N/keys.json")
+    assert not copy.startswith("+")
     assert not keys & {"DynamicUser", "User", "CapabilityBoundingSet", "ProtectSystem", "PrivateTmp", "IPAddressDeny"}
     assert {"NoNewPrivileges", "SystemCallFilter", "MemoryDenyWriteExecute", "RestrictAddressFamilies"} <= keys
     assert unit(samples.USER, "units/modelgrid.target")["Install", "WantedBy"] == ("default.target",)

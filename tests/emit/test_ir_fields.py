@@ -182,6 +182,8 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "python": "/usr/bin/python3",
             "keys": (),
             "max_body": 1,
+            "hold_time": 0.0,
+            "hold_requests": 1,
         },
     ),
     (

@@ -53,8 +53,9 @@ def route(model: str, *ports: int, **changes: Any) -> Route:
     return Route(**(fields | changes))
 
 
-def manifest(*routes: Route) -> Manifest:
-    return Manifest(max_body=MAX_BODY, routes=tuple(sorted(routes, key=lambda route: route.model)))
+def manifest(*routes: Route, hold_time: float = 10.0, hold_requests: int = 100) -> Manifest:
+    ordered = tuple(sorted(routes, key=lambda route: route.model))
+    return Manifest(max_body=MAX_BODY, hold_time=hold_time, hold_requests=hold_requests, routes=ordered)
 
 
 def keys() -> Keys:

@@ -25,6 +25,8 @@ def main() -> None:
             keys=Path(options["keys"]) if options.get("keys") else None,
             host=options.get("host", "127.0.0.1"),
             port=options["port"],
+            live=Path(options["live"]) if options.get("live") else None,
+            unit=options.get("unit", ""),
         )
         settings = dataclasses.replace(
             settings,

@@ -10,6 +10,7 @@ import pytest
 
 from modelgrid.gateway.app import create_app
 from modelgrid.gateway.asgi import BodyStalledError, BodyTooLargeError, ClientGoneError, Message, read_body
+from modelgrid.gateway.holding import Holding
 from modelgrid.gateway.linelog import LineLog
 from modelgrid.gateway.reload import State
 from modelgrid.gateway.upstream import Timeouts, UpstreamClient
@@ -69,9 +70,10 @@ def call(path: Path, keys: Path | None, *, exposed: bool = False, target: str = 
 
     async def main() -> None:
         state = State(
-            manifest=path, keys=keys, exposed=exposed, loaded=lambda _: None, refused=lambda _path, _reason: None
+            manifest=path, keys=keys, exposed=exposed, changed=lambda: None, refused=lambda _path, _reason: None
         )
-        app = create_app(state=state, client=UpstreamClient(Timeouts()), log=LineLog())
+        holding = Holding(lambda: None)
+        app = create_app(state=state, client=UpstreamClient(Timeouts()), holding=holding, log=LineLog())
         scope = {"type": "http", "method": "GET", "path": target, "headers": [(b"host", b"a")]}
         await app(scope, receive, send)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelgrid.manifest import Keys, Manifest, dump
+from modelgrid.manifest import Keys, dump
 from tests.gateway.conftest import ALL_KEY, CHAT, LLAMA_KEY, Gateway, keys, manifest, route, running
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def test_twenty_swaps_under_load_fail_no_request(own_gateway: Gateway, upstream:
 
 def test_a_bad_manifest_is_refused_once_and_the_old_one_stays(own_gateway: Gateway) -> None:
     before = in_use(own_gateway)
-    no_upstream = dump(Manifest(max_body=1, routes=(route("b"),)))
-    for number, bad in enumerate(["", "{", '{"manifest_version": 99}', no_upstream], 1):
+    twice = dump(manifest(route("b", 1), route("b", 2)))
+    for number, bad in enumerate(["", "{", '{"manifest_version": 99}', twice], 1):
         put(own_gateway.manifest, bad)
         wait_for_refusals(own_gateway, number)
         assert own_gateway.chat("a")[0] == 200

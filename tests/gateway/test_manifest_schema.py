@@ -27,7 +27,7 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], path: s
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     if "const" in schema:
         return [] if value == schema["const"] and type(value) is type(schema["const"]) else [path]
-    kinds = {"object": dict, "array": list, "string": str, "integer": int}
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": float}
     if type(value) is not kinds[schema["type"]]:
         return [path]
     if isinstance(value, dict):
@@ -47,7 +47,7 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], path: s
             for number, item in enumerate(value)
             for bad in violations(item, schema["items"], root, f"{path}[{number}]")
         ]
-    if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+    if isinstance(value, int | float) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         return [path]
     return []
 
@@ -80,6 +80,9 @@ def test_a_dumped_manifest_follows_it() -> None:
         ({"manifest_version": 1}, "$.manifest_version"),
         ({"manifest_version": True}, "$.manifest_version"),
         ({"max_body": "1"}, "$.max_body"),
+        ({"hold_time": "5m"}, "$.hold_time"),
+        ({"hold_time": -1.0}, "$.hold_time"),
+        ({"hold_requests": 0.5}, "$.hold_requests"),
         ({"more": 1}, "$"),
         ({"routes": [{}]}, "$.routes[0]"),
         ({"routes": None}, "$.routes"),

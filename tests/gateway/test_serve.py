@@ -54,16 +54,6 @@ def test_no_keys_are_needed_on_loopback(files: dict[str, Any], host: str) -> Non
     assert (settings.keys, settings.exposed) == (None, False)
 
 
-def test_keys_come_from_the_systemd_credential(
-    files: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-
-    settings = prepare(**files | {"keys": None, "host": "0.0.0.0"})
-
-    assert (settings.keys, settings.exposed) == (files["keys"], True)
-
-
 def test_a_port_in_use_is_one_sentence(files: dict[str, Any]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", files["port"]))

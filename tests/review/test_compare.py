@@ -126,7 +126,7 @@ def test_a_key_is_named_and_its_hash_never_shown() -> None:
         assert "sha256" in text
         assert "ab" * 8 not in text
         assert BASE.gateway.keys[0].sha256[:16] not in text
-    assert [(unit.unit, unit.effect) for unit in review.units] == [("modelgrid-gateway.service", Effect.RESTART)]
+    assert [(unit.unit, unit.effect) for unit in review.units] == [("modelgrid-gateway.service", Effect.RELOAD)]
 
 
 def test_text_for_people_alone_touches_nothing() -> None:

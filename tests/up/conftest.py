@@ -62,7 +62,14 @@ class Grid:
     @property
     def deployment(self) -> Deployment:
         python = sys.executable if self.real_gateway else str(self._stand_in())
-        gateway = GatewayService(listen=self.gateway, python=python, max_body=2**20, origin=Origin(path="$.gateway"))
+        gateway = GatewayService(
+            listen=self.gateway,
+            python=python,
+            max_body=2**20,
+            hold_time=300.0,
+            hold_requests=1000,
+            origin=Origin(path="$.gateway"),
+        )
         return Deployment(
             scope=Scope.USER, gateway=gateway, servers=tuple(self.models), routes=tuple(map(route, self.models))
         )

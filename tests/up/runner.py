@@ -34,7 +34,14 @@ def main() -> int:
         origin=Origin(path="$"),
     )
     listen = Endpoint(host="127.0.0.1", port=int(gateway_port))
-    gateway = GatewayService(listen=listen, python=sys.executable, max_body=2**20, origin=Origin(path="$"))
+    gateway = GatewayService(
+        listen=listen,
+        python=sys.executable,
+        max_body=2**20,
+        hold_time=300.0,
+        hold_requests=1000,
+        origin=Origin(path="$"),
+    )
     deployment = Deployment(scope=Scope.USER, gateway=gateway, servers=(model,), routes=(route(model),))
     nowhere = Path("/nowhere")
     return run_up(deployment, weights=(), cache=nowhere, state=nowhere, ask=None, once=False, report=report)

@@ -43,7 +43,9 @@
   '';
   environment.etc."modelgrid/current/routing.json".text = ''
     {
-      "manifest_version": 2,
+      "hold_requests": 1000,
+      "hold_time": 300.0,
+      "manifest_version": 3,
       "max_body": 67108864,
       "routes": [
         {
@@ -81,10 +83,12 @@
       Type=notify
       NotifyAccess=all
       SyslogIdentifier=%N
-      ExecStart=/run/current-system/sw/bin/python3 -P -m modelgrid gateway --manifest /etc/modelgrid/current/routing.json --listen 127.0.0.1:8080
-      # New workers with the code that is installed now; a new routing manifest is seen without.
-      ExecReload=/bin/sh -c "kill -HUP $MAINPID"
-      LoadCredential=keys.json:/etc/modelgrid/current/keys.json
+      # Its keys are root's to read, and come into a folder of its own. It sees new ones, and new routes, by itself.
+      ExecStartPre=+/run/current-system/sw/bin/python3 -P -m modelgrid.gateway.keycopy /etc/modelgrid/current/keys.json %t/%N/keys.json
+      ExecStart=/run/current-system/sw/bin/python3 -P -m modelgrid gateway --manifest /etc/modelgrid/current/routing.json --keys %t/%N/keys.json --listen 127.0.0.1:8080 --live %t/modelgrid --unit %n
+      ExecReload=+/run/current-system/sw/bin/python3 -P -m modelgrid.gateway.keycopy /etc/modelgrid/current/keys.json %t/%N/keys.json
+      RuntimeDirectory=%N
+      RuntimeDirectoryMode=0700
       # The master tells its workers to end; they finish what they stream.
       KillMode=mixed
       TimeoutStartSec=60s
