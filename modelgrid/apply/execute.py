@@ -21,6 +21,7 @@ from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
+from modelgrid.apply.secrets import in_use_after
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
 from modelgrid.apply.units import units_of
@@ -197,6 +198,7 @@ class _Change:
             return
         try:
             Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=bool(plan.links))
+            self._records.remember(in_use_after(self._host, plan))
         except ApplyError as error:
             raise error.ending(f"generation {number} stays current") from error
 
@@ -206,6 +208,8 @@ class _Change:
         try:
             self._records.begin(pending)
             activation.carry_out(plan)
+            # killed before the next line, it would at worst restart a user of a secret again
+            self._records.remember(in_use_after(self._host, plan))
             self._records.confirm(
                 pending.target,
                 behind=self._behind(plan, pending.source),

@@ -115,6 +115,11 @@ class Layout:
         return self.state / "confirmed.json"
 
     @property
+    def secrets(self) -> Path:
+        """By which values of their secrets units run, none of them told."""
+        return self.state / "secrets.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the one process that changes this host."""
         return self.base / "lock"

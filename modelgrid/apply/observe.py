@@ -14,8 +14,9 @@ from modelgrid.apply.liveroutes import manifest_of
 from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.records import Behind, Records
+from modelgrid.apply.secrets import rotated, secret_uses
 from modelgrid.apply.systemd import UNKNOWN, Verb
-from modelgrid.apply.treechecks import conflicts, refuse, shortcomings
+from modelgrid.apply.treechecks import conflicts, may_look, refuse, shortcomings
 from modelgrid.apply.units import units_of
 from modelgrid.emit.names import GATEWAY
 from modelgrid.errors import HostError
@@ -142,14 +143,16 @@ def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
     states = host.systemd.states({name for tree in trees for name in units_of(tree)})
     wanted = links_of(desired, host.layout).keys()
     lost = missing_links(host.files, links_of(current or (), host.layout))
+    secrets = secret_uses(host, units_of(desired), look=may_look(host))
     plan = make_plan(
         desired,
         current,
         states,
         missing_links=[str(path) for path in lost if path in wanted],
         suspects=suspects,
+        rotated=rotated(host, secrets, units_of(desired)),
     )
-    plan = replace(plan, notes=(*plan.notes, *drop_in_notes(host, units_of(desired))))
+    plan = replace(plan, secrets=secrets, notes=(*plan.notes, *drop_in_notes(host, units_of(desired))))
     if not any(action.verb in {Verb.RESTART, Verb.STOP} for action in plan.actions):
         return plan
     return with_handovers(

@@ -89,6 +89,26 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUse:
+    """A unit that uses a secret.
+
+    Attributes:
+        name: podman's name of the secret, or that of the credential.
+        kind: who keeps it, and in which form: ``podman``, ``file``, ``encrypted``.
+        key: what tells it from every other secret of the host.
+        fingerprint: what tells its present value from every other, and nothing of the value; empty where that is not
+            known.
+    """
+
+    unit: str
+    model: str
+    name: str
+    kind: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRemoval:
     """A network of podman or docker, as *program* says, that is removed after the jobs of *wave*.
 
@@ -112,6 +132,7 @@ class Plan:
         waiting: servers that go on by an older definition, sorted.
         unchanged: units that are left alone, sorted.
         images: images that are pulled where the host lacks them, sorted.
+        secrets: what secrets the units of the desired tree use, in the order of the units.
         relaxations: what loosens the isolation of a unit in the desired tree.
         notes: what else should be known, one sentence each.
         problems: why ``apply`` would refuse.
@@ -124,6 +145,7 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
     unchanged: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    secrets: tuple[SecretUse, ...] = ()
     relaxations: tuple[Relaxation, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -160,6 +182,10 @@ class Plan:
             ],
             "unchanged": list(self.unchanged),
             "images": list(self.images),
+            "secrets": [
+                {"unit": item.unit, "model": item.model or None, "name": item.name, "kind": item.kind}
+                for item in self.secrets
+            ],
             "relaxations": [
                 {"unit": item.unit, "model": item.model or None, "text": item.text} for item in self.relaxations
             ],

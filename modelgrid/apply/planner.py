@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Waiting, Wave
@@ -30,16 +31,18 @@ def make_plan(
     *,
     missing_links: Iterable[str] = (),
     suspects: Iterable[Sequence[Artifact]] = (),
+    rotated: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Compare *desired* with *current*, none where nothing was applied, on a host whose units have *states*.
 
     A unit without a state counts as unknown to systemd. *missing_links* are links that *current* has lost on the host.
     Only what differs in meaning (:func:`modelgrid.emit.unitfile.meaning`) touches a unit; a comment does not.
     *suspects* are other trees that units may still run by, for an interrupted change left them, or for a server goes on
-    as its ``on_change`` asks: a unit is left alone only where it differs from none of them.
+    as its ``on_change`` asks: a unit is left alone only where it differs from none of them. *rotated* are the secrets,
+    by name, of each unit that has another value since the unit started.
     """
     had = current or ()
-    planner = _Planner(units_of(desired), units_of(had), states, _gateway_news(desired, had))
+    planner = _Planner(units_of(desired), units_of(had), states, _gateway_news(desired, had), rotated or {})
     actions, networks = planner.actions(), planner.networks()
     waiting = {item.unit: item for item in planner.waiting}
     for suspect in suspects:
@@ -83,11 +86,13 @@ class _Planner:
         had: Mapping[str, Unit],
         states: Mapping[str, UnitState],
         gateway_news: _News,
+        rotated: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.wanted = wanted
         self.had = had
         self._states = states
         self._gateway_news = gateway_news
+        self._rotated = rotated
         #: what goes on by its older definition; filled by :meth:`actions`
         self.waiting: list[Waiting] = []
         #: why a unit that both trees have is not what it was
@@ -151,6 +156,9 @@ class _Planner:
         """Do with *unit*, which runs, what it asks for where its definition changes."""
         if unit.on_change is OnChange.RESTART:
             yield _action(_wave(unit), Verb.RESTART, unit, *reasons)
+        elif unit.on_change is OnChange.RELOAD and unit.name in self._rotated:
+            # what reads its files again is still given the old secret
+            yield _action(_wave(unit), Verb.RESTART, unit, *reasons)
         elif unit.on_change is OnChange.RELOAD:
             yield _action(_wave(unit), Verb.RELOAD, unit, *reasons)
         else:
@@ -168,9 +176,10 @@ class _Planner:
             yield _action(Wave.RUN, Verb.START, unit, *reasons)
 
     def _reasons(self, unit: Unit) -> tuple[str, ...]:
-        """Return why *unit* must be restarted: what it says, and what it depends on."""
+        """Return why *unit* must be restarted: what it says, what it depends on, the secrets that it was given."""
         images = (name for name in sorted(unit.needs - self._renewed) if self._news.get(name))
-        return self._news.get(unit.name, ()) + tuple(f"{name} changed" for name in images)
+        secrets = (f'secret "{name}" was rotated' for name in self._rotated.get(unit.name, ()))
+        return (*self._news.get(unit.name, ()), *(f"{name} changed" for name in images), *secrets)
 
     def _differences(self, name: str) -> tuple[str, ...]:
         role = self.wanted[name].role

@@ -1,4 +1,5 @@
-"""The two records beside the generations: what is under way, and what was last seen healthy."""
+"""The records beside the generations: what is under way, what was last seen healthy, which
+secrets units run by."""
 
 from __future__ import annotations
 
@@ -59,6 +60,14 @@ class Behind:
     invocation: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsInUse:
+    """By which secrets a unit runs: the fingerprint of each, by its key. *invocation*: the run that they are of."""
+
+    invocation: str
+    fingerprints: Mapping[str, str]
+
+
 class Records:
     """Reads and writes the records. Each is replaced in one step, so none is ever half written."""
 
@@ -115,6 +124,33 @@ class Records:
         """Return the version of each GPU driver by its name, as it was when a generation was last seen healthy."""
         found = (self._read(self._layout.confirmed) or {}).get("drivers")
         return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+
+    def secrets(self) -> Mapping[str, SecretsInUse]:
+        """Return by which secrets units run, as far as they have any, by unit.
+
+        Raises:
+            HostError: the record is not one that this version can read.
+        """
+        data = self._read(self._layout.secrets) or {}
+        try:
+            return {
+                str(unit): SecretsInUse(
+                    invocation=str(item["invocation"]),
+                    fingerprints={str(key): str(value) for key, value in item["secrets"].items()},
+                )
+                for unit, item in data.get("units", {}).items()
+            }
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _unreadable(self._layout.secrets) from error
+
+    def remember(self, secrets: Mapping[str, SecretsInUse]) -> None:
+        """Record by which *secrets* units run. Nothing is written where that is what the record says."""
+        if secrets == self.secrets():
+            return
+        units = {
+            unit: {"invocation": item.invocation, "secrets": dict(item.fingerprints)} for unit, item in secrets.items()
+        }
+        self._write(self._layout.secrets, {"units": units})
 
     def begin(self, pending: Pending) -> None:
         """Record *pending* before the first step that it is about."""

@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.needs import Secret, SecretKind, secrets_of
+from modelgrid.apply.plan import SecretUse
 from modelgrid.apply.problems import Findings, Problem
 from modelgrid.apply.process import NOT_FOUND
+from modelgrid.apply.records import Records, SecretsInUse
+from modelgrid.ir import OnChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.plan import Plan
     from modelgrid.apply.units import Unit
+
+#: What its servers make of a change: nothing, until someone restarts them.
+_BY_HAND = frozenset({OnChange.KEEP_OLD, OnChange.MANUAL})
 
 
 def secrets_in_use(host: Host, units: Iterable[Unit]) -> Mapping[str, tuple[Secret, ...]]:
@@ -28,6 +35,63 @@ def secrets_in_use(host: Host, units: Iterable[Unit]) -> Mapping[str, tuple[Secr
     current = str(host.layout.current)
     found = {unit.name: secrets_of(unit, current) for unit in units}
     return {name: secrets for name, secrets in found.items() if secrets}
+
+
+def secret_uses(host: Host, units: Mapping[str, Unit], *, look: bool) -> tuple[SecretUse, ...]:
+    """Return what secrets *units* use; without *look*, their fingerprints are not known."""
+    used = secrets_in_use(host, units.values())
+    prints = fingerprints(host, {item.key: item for items in used.values() for item in items}.values()) if look else {}
+    return tuple(
+        SecretUse(
+            unit=name,
+            model=units[name].model,
+            name=secret.name,
+            kind=secret.kind.value,
+            key=secret.key,
+            fingerprint=prints.get(secret.key, ""),
+        )
+        for name, secrets in used.items()
+        for secret in secrets
+    )
+
+
+def rotated(host: Host, uses: Iterable[SecretUse], units: Mapping[str, Unit]) -> Mapping[str, tuple[str, ...]]:
+    """Return the names of the secrets of each unit that were given other values since it started."""
+    recorded = Records(host.files, host.layout).secrets()
+    found: dict[str, tuple[str, ...]] = {}
+    for use in uses:
+        before = recorded.get(use.unit)
+        old = before.fingerprints.get(use.key) if before is not None else None
+        if before is None or old is None or not use.fingerprint or old == use.fingerprint:
+            continue
+        if units[use.unit].on_change in _BY_HAND and host.systemd.invocation(use.unit) != before.invocation:
+            # who restarts it by hand gives it the new one
+            continue
+        found[use.unit] = (*found.get(use.unit, ()), use.name)
+    return found
+
+
+def in_use_after(host: Host, plan: Plan) -> Mapping[str, SecretsInUse]:
+    """Return by which secrets units run once *plan* was carried out, as it found them before its first step."""
+    recorded = Records(host.files, host.layout).secrets()
+    waiting = {item.unit for item in plan.waiting}
+    found: dict[str, dict[str, str]] = {}
+    for use in plan.secrets:
+        before = recorded.get(use.unit)
+        old = before.fingerprints.get(use.key, "") if before is not None else ""
+        # a server that goes on has the value that it was started with
+        value = old if use.unit in waiting and old else use.fingerprint or old
+        if value:
+            found.setdefault(use.unit, {})[use.key] = value
+    return {
+        unit: SecretsInUse(
+            invocation=recorded[unit].invocation
+            if unit in waiting and unit in recorded
+            else host.systemd.invocation(unit),
+            fingerprints=values,
+        )
+        for unit, values in found.items()
+    }
 
 
 def secret_findings(host: Host, units: Iterable[Unit]) -> Findings:

@@ -211,6 +211,7 @@ def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
         ("links that are missing", plan.links),
         ("images, pulled where they are missing", plan.images),
         ("waiting for a restart", _waiting_lines(plan)),
+        ("secrets, by name", _secret_lines(plan)),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
         ("GPU memory when this is applied", gpu_lines(gpus, limit=_MOST_ROWS)),
         ("notes", plan.notes),
@@ -228,6 +229,10 @@ def _waiting_lines(plan: Plan) -> list[str]:
         for item in plan.waiting
         if item.told
     ]
+
+
+def _secret_lines(plan: Plan) -> list[str]:
+    return [f"{item.model or item.unit}: {item.name} ({item.kind})" for item in plan.secrets]
 
 
 def _show_problems(plan: Plan) -> None:
