@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Seconds that requests may still take where a stand-in answers new ones.
 _DRAIN = 600.0
-#: The same where new ones wait, who would rather not wait long.
+#: The same where new ones wait, who would rather not wait long; and never more than half of what they may.
 _HELD_DRAIN = 120.0
 #: Seconds after which a connection that was taken has shown its request.
 _SETTLE = 1.0
@@ -204,7 +204,9 @@ class Rollout:
         self._stage = replace(self._stage, away=self._stage.away | addresses)
         self._route()
         if addresses:
-            self._drain(addresses, "what stops", _HELD_DRAIN)
+            half = self._new.hold_time / 2 if self._new is not None else 0
+            # where none wait, there is nobody to be quick for
+            self._drain(addresses, "what stops", min(half or _HELD_DRAIN, _HELD_DRAIN))
 
     def _route(self) -> None:
         if self._old is None or self._new is None:
