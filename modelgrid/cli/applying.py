@@ -26,6 +26,7 @@ from modelgrid.cli.pipeline import (
     scope_of,
     target_facts,
 )
+from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.compile.gpu_table import gpu_data, gpu_lines
 from modelgrid.errors import HostError
 
@@ -51,7 +52,11 @@ REFUSED = 1
 def run_plan(options: argparse.Namespace) -> int:
     """Show what apply would do: exit 0 for nothing, 2 for changes, 1 where apply would refuse."""
     host = this_host(scope_of(options))
-    artifacts, gpus = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
+    gpus: tuple[GpuUse, ...] = ()
+    if is_tree(options.file):
+        artifacts = read_tree(Path(options.file), scope=scope_of(options))
+    else:
+        artifacts, gpus = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
     plan = observe.plan(artifacts, host)
     _show_plan(plan, gpus, as_json=options.json)
     if plan.problems:
@@ -66,6 +71,10 @@ def run_apply(options: argparse.Namespace) -> int:
 
     scope = scope_of(options)
     host = this_host(scope)
+    if is_tree(options.file):
+        artifacts = read_tree(Path(options.file), scope=scope)
+        with _signals_interrupt():
+            return _show_outcome(execute.apply(artifacts, host, on_event=_show_event), as_json=options.json)
     checked = check_file(options.file, strict=options.strict)
     artifacts, _ = _emit(checked, options, host, writing=True)
     for source in package_sources(checked.config):
@@ -150,16 +159,19 @@ def _emit(
     wanted = target_facts(checked, None)
     if wanted is not None:
         target = checked.config.target
-        _check_target(wanted, facts, known=target is not None and target.facts is not None)
+        check_target(wanted, facts, known=target is not None and target.facts is not None)
     compiled = compile_checked(checked, facts=facts, scope=scope_of(options), strict=options.strict)
     print_warnings(checked.report + compiled.report)
     return emit_compiled(checked, compiled), compiled.gpus
 
 
-def _check_target(wanted: HostFacts, here: HostFacts, *, known: bool) -> None:
+def check_target(wanted: HostFacts, here: HostFacts, *, known: bool) -> None:
     """Refuse a configuration that names another host, or this one as it no longer is.
 
     Of a target that is not *known* by a file of facts, what it says counts: its versions, as far as it gives them.
+
+    Raises:
+        HostError: *here* is not *wanted*; the message names what differs first.
     """
     if not known:
         here = replace(

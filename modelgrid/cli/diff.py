@@ -20,8 +20,8 @@ from modelgrid.cli.pipeline import (
     target_facts,
 )
 from modelgrid.cli.revisions import find_revision
+from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.diagnostics import Report, parse_path
-from modelgrid.emit.artifact import SUMS, Artifact, read_checksums
 from modelgrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from modelgrid.cli.revisions import Revision
     from modelgrid.diagnostics import Location
+    from modelgrid.emit.artifact import Artifact
 
 #: Exit code where something changes, as that of `plan`.
 CHANGES = 2
@@ -109,8 +110,8 @@ def _base(options: argparse.Namespace) -> tuple[Side, tuple[str, ...]]:
         ConfigError: the base is neither a revision nor a file nor a compiled tree.
     """
     path = Path(options.base)
-    if (path / SUMS).is_file():
-        return Side(artifacts=_read_tree(path)), ()
+    if is_tree(options.base):
+        return Side(artifacts=read_tree(path)), ()
     name = options.base
     try:
         if path.is_file():
@@ -177,22 +178,6 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _texts(inner)
-
-
-def _read_tree(folder: Path) -> tuple[Artifact, ...]:
-    """Read a tree that compile wrote."""
-    try:
-        paths = read_checksums((folder / SUMS).read_text(encoding="utf-8"))
-        return tuple(
-            Artifact(
-                path=path,
-                content=(folder / path).read_text(encoding="utf-8"),
-                mode=(folder / path).stat().st_mode & 0o777,
-            )
-            for path in sorted(paths)
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{folder} is no whole tree of compile: {error}", hint="compile it again") from error
 
 
 def _named(location: Location | None, name: str) -> Location | None:

@@ -11,6 +11,7 @@ from modelgrid.cli.parser import build_parser
 from modelgrid.errors import ConfigError, HostError, InternalError, ModelGridError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 #: Exit code of a process that Ctrl-C ended: 128 and the number of SIGINT.
@@ -32,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     options = build_parser(arguments).parse_args(arguments)
+    options.arguments = tuple(arguments)
+    return run_options(options)
+
+
+def run_options(options: argparse.Namespace) -> int:
+    """Run the command of *options*, which :func:`build_parser` made, and return the exit code."""
     try:
         code: int = options.run(options)
     except ModelGridError as error:

@@ -93,6 +93,10 @@ def _late(target: str) -> Callable[[argparse.Namespace], int]:
     module, _, function = target.partition(":")
 
     def run(options: argparse.Namespace) -> int:
+        if getattr(options, "hosts", None):
+            from modelgrid.cli.remotely import run_remotely  # noqa: PLC0415  only with --host
+
+            return run_remotely(options)
         command: Callable[[argparse.Namespace], int] = getattr(import_module(f"modelgrid.cli.{module}"), function)
         return command(options)
 
@@ -129,6 +133,19 @@ def _facts(command: argparse.ArgumentParser) -> None:
 
 def _user(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", action="store_true", help="units of your own systemd instead of the system's")
+
+
+def _host(command: argparse.ArgumentParser, *, as_root: bool) -> None:
+    """Add ``--host``; what the command asks of another host needs the rights of root there where *as_root*."""
+    command.add_argument(
+        "--host",
+        dest="hosts",
+        action="append",
+        default=[],
+        metavar="ssh://USER@HOST",
+        help="do it on that host, over ssh; may be repeated",
+    )
+    command.set_defaults(as_root=as_root)
 
 
 def _json(command: argparse._ActionsContainer) -> None:
@@ -190,6 +207,7 @@ def _compiling(commands: Any) -> None:
         "--program", action="append", default=[], metavar="NAME", help="look for this program too; may be repeated"
     )
     _json(facts)
+    _host(facts, as_root=False)
 
     schema = _add(commands, "schema", "compiling:run_schema", "print a JSON schema")
     schema.add_argument(
@@ -217,6 +235,8 @@ def _applying(commands: Any) -> None:
         _user(command)
         _strict(command)
         _json(command)
+        # a plan too: images and keys that only root sees are part of it
+        _host(command, as_root=True)
     apply.add_argument(
         "--no-drift-overwrite", action="store_true", help="fail where it would undo what somebody changed on the host"
     )
@@ -229,6 +249,7 @@ def _applying(commands: Any) -> None:
     destroy = _add(commands, "destroy", "applying:run_destroy", "stop and remove everything but weights and volumes")
     for command in (rollback, generations, status, destroy):
         _user(command)
+        _host(command, as_root=command in {rollback, destroy})
     _json(generations)
 
 
@@ -255,6 +276,8 @@ def _running(commands: Any) -> None:
     gateway.add_argument("--live", metavar="DIR", help="folder in which `apply` tells what is changing")
     gateway.add_argument("--unit", metavar="NAME", default="", help="what that folder calls this gateway")
     gateway.add_argument("--listen", required=True, metavar="HOST:PORT", help="address and port")
+
+    _add(commands, "remote", "serving:run_remote", "answer a --host of another machine (what ssh starts there)")
 
     service = _group(commands, "service", "control the whole grid as one service")
     for verb, text in (
