@@ -9,6 +9,7 @@ from modelgrid.apply.drift.dropins import drop_in_notes
 from modelgrid.apply.generations import Generation, Generations
 from modelgrid.apply.handover import Surroundings, with_handovers
 from modelgrid.apply.hostchecks import check_host, managers_of, settled
+from modelgrid.apply.linger import linger_notes
 from modelgrid.apply.links import links_of, missing_links
 from modelgrid.apply.liveroutes import manifest_of
 from modelgrid.apply.memory import has_memory_for_another
@@ -106,7 +107,8 @@ def plan(desired: Sequence[Artifact], host: Host) -> Plan:
     check_host(host, managers=managers_of(desired), writing=False)
     host = settled(host)
     found, findings = _examine(host, desired)
-    found = replace(found, problems=findings.problems, notes=(*found.notes, *findings.notes))
+    notes = (*found.notes, *findings.notes, *linger_notes(host))
+    found = replace(found, problems=findings.problems, notes=notes)
     if Records(host.files, host.layout).pending() is None:
         return found
     note = "a change is under way, or was interrupted: the next apply goes on from what it left"

@@ -24,7 +24,7 @@ SSH_FAILED = 255
 _OPTIONS = (
     "-T",
     *("-o", "BatchMode=yes"),
-    *("-o", "ConnectTimeout=15"),
+    *("-o", "ConnectTimeout=10"),
     *("-o", "ServerAliveInterval=15"),
     # what the user's configuration has for logins by hand: a second one could not have the same ports
     *("-o", "ClearAllForwardings=yes"),

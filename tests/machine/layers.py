@@ -6,15 +6,17 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.machine.cache import REPOSITORY, cache_folder, cached
+from tests.machine.archive import apt_line
+from tests.machine.cache import REPOSITORY, cache_folder, cached, fetch
 from tests.machine.images import model_version, write_model
 from tests.machine.overlay import UNSHARE, overlay_options, run_in_root
 from tests.machine.rootfs import HOST_PACKAGES, host_root
 from tests.machine.rootfs import root as root_of
 from tests.machine.wheels import dependency_wheels
-from tests.requirements import require_tools
+from tests.requirements import need, require_tools
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 #: Where ModelGrid lives in a machine, and where its model lies.
@@ -43,6 +45,42 @@ def ready_layers(suite: str, *, docker: bool = False) -> tuple[Path, Path]:
     inputs = (root.name, wheels.name, model_version(), VENV, MODEL)
     layer = cached(f"{'docked' if docker else 'ready'}-{suite}", inputs, lambda path: _make_ready(path, root, wheels))
     return layer / "upper", root
+
+
+#: What a host needs beside this for whoever comes by ssh.
+SSH_PACKAGES = ("openssh-server", "sudo")
+
+
+def ssh_layers(suite: str) -> tuple[Path, ...]:
+    """The same with a server of ssh, which starts at boot, and sudo."""
+    below = ready_layers(suite)
+    inputs = (*(layer.parent.name for layer in below), *SSH_PACKAGES)
+    layer = cached(f"ssh-{suite}", inputs, lambda path: _make_ssh(path, below, apt_line(suite)))
+    return layer / "upper", *below
+
+
+def _make_ssh(path: Path, below: Sequence[Path], line: str | None) -> None:
+    require_tools("unshare")
+    if line is None:
+        need("a Debian mirror", way="set MODELGRID_TEST_MIRROR to the address of one")
+    for folder in ("upper", "work", "root"):
+        (path / folder).mkdir(parents=True)
+    install = f"""
+echo {shlex.quote(line)} >/etc/apt/sources.list
+apt-get -q -o Acquire::Languages=none update
+apt-get -q install --yes --no-install-recommends {shlex.join(SSH_PACKAGES)}
+rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
+"""
+    script = f"""set -eu
+cd {shlex.quote(str(cache_folder()))}
+mount -t overlay overlay -o {overlay_options(below, path.name)} {path.name}/root
+mount -t proc proc {path.name}/root/proc
+mount --bind /dev {path.name}/root/dev
+# the machines have no name server, and apt needs one
+mount --bind /etc/resolv.conf {path.name}/root/etc/resolv.conf
+exec env DEBIAN_FRONTEND=noninteractive chroot {path.name}/root bash -euc {shlex.quote(install)}
+"""
+    fetch([*UNSHARE, "sh", "-c", script], what="the packages of a server of ssh")
 
 
 def _make_ready(path: Path, root: Path, wheels: Path) -> None:
