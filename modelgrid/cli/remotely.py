@@ -67,8 +67,9 @@ def run_remotely(options: argparse.Namespace) -> int:
     compiles = hasattr(options, "file")
     if not compiles and not hasattr(options, "user") and len(options.hosts) > 1 and not as_json:
         raise UsageError("the facts of several hosts are several files", hint="ask one host at a time, or use --json")
-    if getattr(options, "output", None) is not None:
-        raise UsageError("a plan of another host cannot be kept in a file here", hint="leave out -o, or out --host")
+    for name, flag in (("output", "-o"), ("metrics", "--metrics")):
+        if getattr(options, name, None) is not None:
+            raise UsageError(f"{flag} writes a file on this host, and so not with --host", hint=f"leave out {flag}")
     checked = _check(options) if compiles else None
     with contextlib.ExitStack() as stack:
         remotes = _remotes(options)

@@ -172,7 +172,7 @@ class Session:
                 hint=f"see that this works without a password: ssh {self.address} true",
             )
         if code == NO_MODELGRID:
-            return HostError("modelgrid is not installed there", hint=_INSTALL)
+            return HostError("ModelGrid is not installed there", hint=_INSTALL)
         if code == NO_SUDO:
             return HostError("this user is not root there, and there is no sudo", hint="log in as root, or use --user")
         words = self._last_words()
@@ -184,11 +184,11 @@ class Session:
                 hint="log in as root, use --user, or let sudoers have: "
                 "USER ALL=(root) NOPASSWD: /usr/local/bin/modelgrid remote",
             )
-        return HostError(f"modelgrid does not start there{self._last_words(': ')}", hint="run it there by hand to see")
+        return HostError(f"ModelGrid does not start there{self._last_words(': ')}", hint="run it there by hand to see")
 
     def _mismatch(self, there: str) -> HostError:
         return HostError(
-            f"modelgrid is {there} there and {__version__} here, and what one compiles the other may not know",
+            f"ModelGrid is {there} there and {__version__} here, and what one compiles the other may not know",
             hint="install the same version on both",
         )
 

@@ -82,6 +82,9 @@ class Away:
             out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def ssh(self, *arguments: str) -> None:
+        subprocess.run(["ssh", *arguments], env=self.environment, check=True, capture_output=True, timeout=30)
+
     def generations(self) -> dict[str, list[int]]:
         """The generations of each host that is on."""
         return {
@@ -214,7 +217,7 @@ def test_a_host_without_modelgrid_says_how_to_install_it(away: Away) -> None:
         machine.run(["mv", "/opt/modelgrid/bin/away", "/opt/modelgrid/bin/modelgrid"])
         machine.run(["mv", "/usr/local/bin/away", "/usr/local/bin/modelgrid"])
     assert asked.returncode == 3
-    assert asked.stderr.splitlines()[0] == "gpu01: modelgrid is not installed there"
+    assert asked.stderr.splitlines()[0] == "gpu01: ModelGrid is not installed there"
     assert "/opt/modelgrid/bin/pip install" in asked.stderr
 
 
@@ -222,3 +225,14 @@ def test_destroy_leaves_nothing_on_either(away: Away) -> None:
     assert away.modelgrid("destroy", *BOTH).returncode == 0
     for machine in away.machines.values():
         assert not machine.exists("/etc/modelgrid")
+
+
+def test_units_of_a_user_end_at_logout_and_the_user_is_told(away: Away) -> None:
+    host, hint = ("--user", "--host", f"ssh://{USER}@gpu02"), "loginctl enable-linger"
+    assert hint in away.modelgrid("plan", str(away.file), *host).stdout
+    # what the hint says is all that it takes, without being root
+    away.ssh(f"{USER}@gpu02", hint)
+    assert hint not in away.modelgrid("plan", str(away.file), *host).stdout
+    applied = away.modelgrid("apply", str(away.file), *host)
+    assert applied.returncode == 0, applied.stderr
+    assert away.modelgrid("destroy", *host).returncode == 0

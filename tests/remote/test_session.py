@@ -30,11 +30,11 @@ def failure(host: str) -> HostError:
     ("host", "message", "hint"),
     [
         ("down", "cannot log in: ssh: connect to host down port 22: No route to host", "ssh down true"),
-        ("bare", "modelgrid is not installed there", "/opt/modelgrid/bin/pip install"),
+        ("bare", "ModelGrid is not installed there", "/opt/modelgrid/bin/pip install"),
         ("plain", "this user is not root there, and there is no sudo", "log in as root"),
         ("locked", "may not become root there without a password (sudo: a password is required)", "NOPASSWD"),
-        ("ancient", f"modelgrid is an older version there and {__version__} here", "the same version"),
-        ("future", f"modelgrid is 9.0 there and {__version__} here", "the same version"),
+        ("ancient", f"ModelGrid is an older version there and {__version__} here", "the same version"),
+        ("future", f"ModelGrid is 9.0 there and {__version__} here", "the same version"),
         ("broken", "does not start there: ImportError: no module named pydantic", "by hand"),
     ],
 )
@@ -54,7 +54,7 @@ def test_without_ssh_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_tree_is_not_sent_to_another_version(hosts: Hosts) -> None:
     with Session(Address(host="other"), as_root=False) as session:
         session.open()
-        with pytest.raises(HostError, match=r"modelgrid is 0\.0\.1 there"):
+        with pytest.raises(HostError, match=r"ModelGrid is 0\.0\.1 there"):
             session.require_same_version()
 
 
