@@ -18,7 +18,7 @@ from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import KEEP, Generations
 from modelgrid.apply.hostchecks import check_host, managers_of, settled
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
-from modelgrid.apply.plan import Plan
+from modelgrid.apply.plan import Handover, Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
 from modelgrid.apply.secrets import in_use_after
@@ -197,7 +197,9 @@ class _Change:
         if plan.empty:
             return
         try:
-            Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=bool(plan.links))
+            # systemd has read all of it, but for links that were lost and stand-ins
+            reload = bool(plan.links) or any(item.handover is Handover.BESIDE for item in plan.actions)
+            Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=reload)
             self._records.remember(in_use_after(self._host, plan))
         except ApplyError as error:
             raise error.ending(f"generation {number} stays current") from error
