@@ -174,8 +174,10 @@ class Rollout:
     def _renew_gateway(self, action: Action, stand_in: StandIn) -> None:
         self._tell("a second gateway takes over while the gateway restarts", action)
         both = [GATEWAY, stand_in.name]
-        self._start(stand_in.name, action)
         try:
+            # only where it is said who serves, a second gateway joins the first on its port
+            self._gateways.give(GATEWAY, 0, [GATEWAY])
+            self._start(stand_in.name, action)
             self._gateways.await_workers(stand_in.name)
             self._gateways.give(stand_in.name, 1, both)
             self._host.sleep(_SETTLE)

@@ -37,12 +37,13 @@ def create_app(
 
     It handles the ``http`` scope alone: the lifespan belongs to whoever owns *state*, *client* and *holding*.
     """
+    leaving = state.leaving
     endpoints = _Endpoints(state, Probes(client), Proxy(state, client, holding, body_patience=body_patience))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"there is nothing here for the scope {scope['type']!r}")
-        request = Request(scope, receive, send)
+        request = Request(scope, receive, send, leaving=leaving)
         try:
             await endpoints.answer(request)
         except ApiError as error:

@@ -49,9 +49,11 @@ class Reply:
         finished: whether the whole answer was sent.
     """
 
-    __slots__ = ("_request_id", "_send", "finished", "length", "started_at", "status")
+    __slots__ = ("_leaving", "_request_id", "_send", "finished", "length", "started_at", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, leaving: Callable[[], bool] = lambda: False) -> None:
+        """While the server is *leaving*, an answer is the last on its connection (RFC 9112, 9.6)."""
+        self._leaving = leaving
         self._send = send
         self._request_id = request_id.encode()
         self.status = 0
@@ -66,6 +68,8 @@ class Reply:
         self.status = status
         self.started_at = time.perf_counter()
         fields = [*headers, (b"x-request-id", self._request_id)]
+        if self._leaving():
+            fields.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": status, "headers": fields})
 
     async def body(self, data: bytes, *, more: bool) -> None:

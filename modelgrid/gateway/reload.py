@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERVAL = 0.25
+#: More than share a port (Linux: net/core/sock_reuseport.c, U16_MAX).
+_SOCKETS = 2**16
 
 
 class WatchedFile(Generic[T]):
@@ -103,6 +105,7 @@ class State:
     Attributes:
         table: the last good one: of the live folder while it has one, else of the manifest. None before there was any.
         serving: which gateway new connections go to; None where nobody said.
+        unit: what the live folder calls this gateway; empty where it does not.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class State:
         keys: Path | None,
         exposed: bool,
         folder: Path | None = None,
+        unit: str = "",
         changed: Callable[[], None],
         refused: Callable[[Path, str], None],
     ) -> None:
@@ -122,9 +126,11 @@ class State:
             keys: path of the keys; None where no key is asked for.
             exposed: whether the gateway is reached from beyond this machine.
             folder: the live folder (:mod:`modelgrid.live`), which need not be there.
+            unit: what it calls this gateway.
             changed: called when anything of this is another than before; not by this call.
             refused: called for each bad file, once, with its path and the reason.
         """
+        self.unit = unit
         self._changed = changed
         self._manifest = WatchedFile(manifest, read_table, refused=refused)
         self._live = self._serving = self._keys = None
@@ -147,6 +153,10 @@ class State:
         if self.table is None:
             raise unavailable("The gateway has no manifest yet.", code="gateway_not_ready", failed="gateway", seconds=1)
         return self.table
+
+    def leaving(self) -> bool:
+        """Whether another gateway takes the new connections, and this one only finishes what it has."""
+        return self.serving is not None and bool(self.unit) and self.serving.unit != self.unit
 
     @property
     def keyring(self) -> Keyring | None:
@@ -173,6 +183,9 @@ class State:
 
 def _read_serving(data: bytes, _: os.stat_result) -> live.Serving:
     try:
-        return live.load_serving(data)
+        serving = live.load_serving(data)
     except ValueError as error:
         raise ManifestError(str(error)) from error
+    if not 0 <= serving.index < _SOCKETS:
+        raise ManifestError(f"there is no socket {serving.index}")
+    return serving

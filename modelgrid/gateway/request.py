@@ -11,6 +11,8 @@ from modelgrid.gateway.asgi import Reply
 from modelgrid.gateway.openai import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelgrid.gateway.asgi import Header, Receive, Scope, Send
     from modelgrid.gateway.openai import Failed
 
@@ -55,14 +57,16 @@ class Request:
         "upstream",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, leaving: Callable[[], bool] = lambda: False
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.started_at = time.perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: list[Header] = list(scope["headers"])
         self.receive = receive
-        self.reply = Reply(send, self.id)
+        self.reply = Reply(send, self.id, leaving)
         self.endpoint: str | None = None
         self.key: str | None = None
         self.model: str | None = None

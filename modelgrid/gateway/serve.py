@@ -7,10 +7,12 @@ import ipaddress
 import os
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.errors import ConfigError, HostError
+from modelgrid.live import SERVING
 from modelgrid.manifest import ManifestError
 from modelgrid.ports import refusal
 
@@ -44,7 +46,8 @@ def serve(
         keys: path of the key file; None: nobody is asked for one.
         host: IP address to listen on, or ``localhost``.
         port: TCP port.
-        live: folder in which changes of the host are told (:mod:`modelgrid.live`); it need not be there.
+        live: folder in which changes of the host are told (:mod:`modelgrid.live`); it need not be there. Where it says
+            who serves, the port may be another gateway's as well.
         unit: the name by which that folder speaks of this gateway.
         workers: processes that share the port. One on Windows.
 
@@ -83,7 +86,11 @@ def prepare(
     if keys is not None:
         with _naming(keys):
             read_keyring(keys.read_bytes(), exposed=exposed)
-    _check_port(address, port)
+    if not 0 < port < 2**16:
+        raise ConfigError(f"{port} is no TCP port")
+    # only in the middle of a change, where who serves is said, a second gateway is meant to share the port
+    if live is None or not (live / SERVING).exists():
+        _check_port(address, port)
     return Settings(
         manifest=manifest.absolute(),
         keys=keys.absolute() if keys is not None else None,
@@ -139,7 +146,7 @@ def run(settings: Settings, *, workers: int = 1, renewal: float = 3.5) -> None:
     server.signal_handler_interrupt = interrupt_once  # type: ignore[method-assign]  # Granian has no seam for it
     try:
         # a loader of our own: Granian's would put the working directory on the import path
-        server.serve(target_loader=partial(load, settings), wrap_loader=False)
+        server.serve(target_loader=partial(load, replace(settings, alone=workers == 1)), wrap_loader=False)
     except RuntimeError as error:  # Granian's word for a socket that it cannot have; a backtrace follows the first line
         where = _where(settings.host, settings.port)
         raise HostError(f"cannot listen on {where}: {str(error).partition(chr(10))[0]}") from None
@@ -161,8 +168,6 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _check_port(host: str, port: int) -> None:
     """Look before Granian binds: it does so with SO_REUSEPORT, and would share the port with a second gateway."""
-    if not 0 < port < 2**16:
-        raise ConfigError(f"{port} is no TCP port")
     if reason := refusal(host, port):
         raise HostError(reason, hint="stop what listens there, or let the gateway listen on another port")
 

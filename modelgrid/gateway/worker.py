@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modelgrid.gateway.app import create_app
 from modelgrid.gateway.holding import Holding
 from modelgrid.gateway.linelog import LineLog
+from modelgrid.gateway.listening import TELLS_LISTENERS, choose, own_listener
 from modelgrid.gateway.notify import notify
 from modelgrid.gateway.proxy import BODY_PATIENCE
 from modelgrid.gateway.reload import INTERVAL, State
@@ -45,6 +46,7 @@ class Settings:
         exposed: whether *host* is reached from beyond this machine.
         live: the folder in which changes of the host are told (:mod:`modelgrid.live`); None where there are none.
         unit: the name by which that folder speaks of this gateway; empty where it does not.
+        alone: whether there is no second worker, and so one socket for each gateway that shares the port.
         timeouts: for the models' servers.
         body_patience: seconds without a byte of a request's body.
         watch_interval: seconds between two looks at the files.
@@ -57,6 +59,7 @@ class Settings:
     exposed: bool
     live: Path | None = None
     unit: str = ""
+    alone: bool = True
     timeouts: Timeouts = field(default_factory=Timeouts)
     body_patience: float = BODY_PATIENCE
     watch_interval: float = INTERVAL
@@ -88,6 +91,9 @@ class _Worker:
     """What one worker process is made of, and what it does when its files change."""
 
     def __init__(self, settings: Settings) -> None:
+        self._alone = settings.alone
+        self._listener: int | None = None
+        self._heard = ""
         self.log = LineLog()
         self.status = StatusFile(
             runtime_folder(), self._describe, failed=lambda reason: self.log.event("no_status", reason=reason)
@@ -101,6 +107,7 @@ class _Worker:
             keys=settings.keys,
             exposed=settings.exposed,
             folder=settings.live,
+            unit=settings.unit,
             changed=self._changed,
             refused=lambda path, reason: self.log.event("refused", file=str(path), reason=reason),
         )
@@ -123,15 +130,35 @@ class _Worker:
             self.client.retain(upstream for route in routes for upstream in route.upstreams)
             self.log.event("loaded", manifest=table.sha256, models=len(routes))
         self._table, self._keyring = table, keyring
+        self._take_connections()
         self.holding.wake()
         self.status.write()
 
+    def listens(self, descriptor: int | None) -> None:
+        """Begin to serve, with the listening socket of *descriptor*; none where this system does not tell."""
+        self._listener = descriptor
+        self._take_connections(first=True)
+        self.status.begin()
+
+    def _take_connections(self, *, first: bool = False) -> None:
+        """Have new connections come here if this is the gateway that serves; at *first* to whoever was before."""
+        serving = self.state.serving
+        named = serving is not None and serving.unit == self.state.unit
+        self._heard = serving.unit if serving is not None else ""
+        if self._listener is None or not self._alone or not (named or first):
+            return
+        try:
+            choose(self._listener, serving.index if named and serving is not None else 0)
+        except OSError as error:
+            self._heard = ""  # whoever waits for it must not go on
+            self.log.event("no_choice", reason=error.strerror or str(error))
+
     def _describe(self) -> WorkerStatus:
-        table, keyring, serving = self.state.table, self.state.keyring, self.state.serving
+        table, keyring = self.state.table, self.state.keyring
         return WorkerStatus(
             manifest=table.sha256 if table else "",
             keys=keyring.sha256 if keyring is not None else "",
-            serving=serving.unit if serving else "",
+            serving=self._heard,
             in_flight={str(upstream): count for upstream, count in self.client.in_flight().items()},
             held=self.holding.count,
         )
@@ -174,15 +201,23 @@ async def _take_signals(starting: set[asyncio.Task[Any]]) -> None:
 
 
 async def _announce(settings: Settings, worker: _Worker) -> None:
-    """Say that the gateway serves once there is a manifest and the port answers: Granian listens after the start-up."""
-    host = reachable(settings.host)
+    """Say that the gateway serves once there is a manifest and it listens, which Granian does after the start-up."""
     while True:
         await asyncio.sleep(_POLL)
         if worker.state.table is None:
             continue
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(host, settings.port)
-            writer.close()
-            worker.status.begin()
+        listener = own_listener(settings.port)
+        # where there may be another gateway on the port, its answer says nothing of this one
+        if listener is not None or (not TELLS_LISTENERS and await _answers(settings)):
+            worker.listens(listener)
             notify("READY=1")
             return
+
+
+async def _answers(settings: Settings) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(reachable(settings.host), settings.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
