@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -378,6 +378,7 @@ class Deployment:
         docker_program: the same of Docker.
         systemd: version of the target's systemd.
         gpus: by index.
+        settings: what the configuration says, as JSON has it, by path; sorted. For people: nothing runs by it.
         servers: sorted by name.
         routes: sorted by name.
     """
@@ -392,3 +393,4 @@ class Deployment:
     docker_program: str = "/usr/bin/docker"
     systemd: int = 0
     gpus: tuple[TargetGpu, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()

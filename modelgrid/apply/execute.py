@@ -28,7 +28,7 @@ from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError, ModelGridError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from modelgrid.apply.host import Host
@@ -50,12 +50,14 @@ def apply(
     on_event: OnEvent = ignore,
     keep: int = KEEP,
     spare_drift: bool = False,
+    guard: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Make *host* run *desired*, or leave it running what it ran.
 
     Where units do not come up, the generation before is brought back, running, before this raises. *keep* is how many
     generations stay on the host. With *spare_drift*, what somebody changed on the host since the last apply is not
-    undone: it is refused.
+    undone: it is refused. *guard* raises where the host is no longer as the caller counts on; it is asked before
+    anything is written, and once more when no other process can change it.
 
     Raises:
         HostError: the host cannot take it, another process is changing it, there is drift that *spare_drift* spares,
@@ -66,6 +68,7 @@ def apply(
     with _os_errors():
         check_host(host, managers=managers_of(desired))
         host = settled(host)
+        guard()
         # on a fresh host, not even the lock is made for a tree that the host or its tools refuse
         fresh = host.files.kind(host.layout.lock) is None
         if fresh:
@@ -73,6 +76,7 @@ def apply(
             check_stage(host, desired)
         make_folder(host.files, host.layout.base)
         with locked(host.files, host.layout.lock):
+            guard()
             if spare_drift:
                 refuse_drift(host)
             if not fresh:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, UnitFailure
+from modelgrid.apply.journal import last_lines
 from modelgrid.apply.systemd import JobResult, Verb
 from modelgrid.apply.units import Role
 from modelgrid.errors import HostError
@@ -112,10 +113,7 @@ class Jobs:
             result = self._host.systemd.result(unit) or result
         scope = ("--user",) if self._host.layout.scope is Scope.USER else ()
         # an earlier start may have failed for another reason
-        since = f"--since=@{int(self._begun.timestamp())}"
-        argv = ("journalctl", *scope, "-u", unit, since, "-n", str(_LOG_LINES), "--no-pager", "-o", "cat")
-        done = self._host.processes.run(*argv)
-        log = tuple(done.stdout.splitlines()) if done.returncode == 0 else ()
+        log = last_lines(self._host.processes, unit, since=self._begun, count=_LOG_LINES, options=scope)
         return UnitFailure(
             unit=unit,
             model=known.model if known else model,

@@ -120,6 +120,11 @@ class Layout:
         return self.state / "secrets.json"
 
     @property
+    def lineage(self) -> Path:
+        """A random word that tells this host's applied states from all others, from the first that was healthy on."""
+        return self.state / "lineage.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the one process that changes this host."""
         return self.base / "lock"

@@ -217,6 +217,14 @@ def current_tree(host: Host, *, known: Sequence[Artifact] = ()) -> tuple[Artifac
     return None if number is None else generations.read(number, known=known)
 
 
+def current_generation(host: Host) -> int | None:
+    """Return the number of the current generation; none where nothing is applied, or what is there is not ours."""
+    try:
+        return Generations(host.files, host.layout).current()
+    except (HostError, OSError):
+        return None
+
+
 def list_generations(host: Host) -> tuple[Generation, ...]:
     """Return the generations on *host*, in order of number."""
     return Generations(host.files, host.layout).list()

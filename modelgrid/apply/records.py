@@ -4,6 +4,7 @@ secrets units run by."""
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,15 @@ class Records:
         found = (self._read(self._layout.confirmed) or {}).get("drivers")
         return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
 
+    def lineage(self) -> str | None:
+        """Return the random word of this host's applied states; none before the first of them was healthy.
+
+        Raises:
+            HostError: the record is not one that this version can read.
+        """
+        data = self._read(self._layout.lineage)
+        return None if data is None else str(data.get("lineage"))
+
     def secrets(self) -> Mapping[str, SecretsInUse]:
         """Return by which secrets units run, as far as they have any, by unit.
 
@@ -172,6 +182,8 @@ class Records:
 
         *behind* are servers that go on by an older definition, *drivers* the versions of the GPU drivers in use.
         """
+        if self.lineage() is None:
+            self._write(self._layout.lineage, {"lineage": os.urandom(16).hex()})
         fields: dict[str, Any] = {"generation": number}
         if behind:
             fields["behind"] = {

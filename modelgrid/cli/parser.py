@@ -237,6 +237,9 @@ def _applying(commands: Any) -> None:
         _json(command)
         # a plan too: images and keys that only root sees are part of it
         _host(command, as_root=True)
+    plan.add_argument(
+        "-o", "--output", metavar="PLAN", help="keep the plan: `apply PLAN` does it, if nothing has moved until then"
+    )
     apply.add_argument(
         "--no-drift-overwrite", action="store_true", help="fail where it would undo what somebody changed on the host"
     )

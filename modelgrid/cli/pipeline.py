@@ -110,6 +110,7 @@ def compile_checked(
             cache=folders.weights,
             state_root=folders.state,
             locate=checked.document.locate,
+            words=checked.document.data,
             estimate=estimator(base=checked.base, cache=folders.weights, lock=checked.lock, foreign=foreign),
             revision=checked.lock.revision if checked.lock is not None else lambda _: "",
             foreign=foreign,

@@ -16,6 +16,7 @@ from modelgrid.compile.origins import origins_of
 from modelgrid.compile.placement import FaultKind, Placement, Strategy, place
 from modelgrid.compile.replicas import Replica, gpu_request, replicas
 from modelgrid.compile.servers import Place, build_server
+from modelgrid.compile.settings import settings_of
 from modelgrid.compile.wanted import ServerError, Target, WantedModel, wanted_model, wanted_server
 from modelgrid.config.schema import Load
 from modelgrid.diagnostics import Diagnostic, Path, Report, Severity, format_path
@@ -232,6 +233,7 @@ class _Compiler:
             docker_program=context.facts.program("docker") or "/usr/bin/docker",
             systemd=context.facts.systemd or 0,
             gpus=tuple(_target_gpu(use) for use in placement.gpus),
+            settings=settings_of(context.words),
         )
 
     def _networks(self, servers: Sequence[ModelServer]) -> tuple[Network, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +32,7 @@ class Context:
         locate: the place in the text of a path of the configuration.
         revision: the commit of a repository's weights, from a lock; empty where there is none.
         estimate: bytes that a model takes on the GPUs of its server, from its weights; none where they are not at hand.
+        words: the configuration as its file has it, to be kept beside what is made of it.
         foreign: whether the facts are of another host, where *base* does not exist: sources must be absolute.
     """
 
@@ -42,6 +43,7 @@ class Context:
     cache: PurePath
     state_root: PurePath
     locate: Callable[[Path], Location | None]
+    words: Mapping[str, Any] = field(default_factory=dict)
     foreign: bool = False
     revision: Callable[[Source], str] = lambda _: ""
     estimate: Callable[[Wanted, WantedModel], int | None] = lambda *_: None

@@ -9,6 +9,7 @@ from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.faults import Faults
 from modelgrid.emit.placement import placement
 from modelgrid.emit.routing import routing
+from modelgrid.emit.settings import settings
 from modelgrid.emit.target import for_target
 from modelgrid.ir import Container, Deployment, Manager, ModelServer, Network, Process
 
@@ -24,7 +25,7 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
         InternalError: a template or a table of ours is at fault.
     """
     faults = Faults()
-    artifacts = [*routing(deployment), placement(deployment), systemd.target(deployment)]
+    artifacts = [*routing(deployment), placement(deployment), settings(deployment), systemd.target(deployment)]
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
         artifacts += [_network(network, deployment) for network in deployment.networks]

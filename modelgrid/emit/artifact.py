@@ -42,7 +42,7 @@ class Artifact:
 
     Attributes:
         path: below the tree, with ``/``: ``quadlets/modelgrid-model-x.container``,
-            ``units/modelgrid-gateway.service``, ``routing.json``, ``placement.json``, ``keys.json``.
+            ``units/modelgrid-gateway.service``, ``routing.json``, ``placement.json``, ``settings.json``, ``keys.json``.
         content: the whole text; written as UTF-8 with ``\\n`` line ends.
         mode: permission bits.
     """

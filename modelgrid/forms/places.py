@@ -32,7 +32,7 @@ class Parts:
     Attributes:
         quadlets: read by podman's generator.
         units: read by systemd.
-        data: read by the gateway and by ModelGrid itself: the manifest, the keys, the placement.
+        data: read by the gateway and by ModelGrid itself: manifest, keys, placement, settings.
     """
 
     quadlets: tuple[Artifact, ...]

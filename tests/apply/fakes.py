@@ -37,6 +37,7 @@ class FakeSystemd:
         running: units that are up, with the text that they were started with.
         broken: text that keeps a unit from starting when it is in its file.
         why: the result of a unit that failed.
+        took: seconds that the last start of a unit took.
         follows_folders: whether podman's generator follows a link to a folder.
         stale: units whose files changed since they were read.
     """
@@ -51,6 +52,7 @@ class FakeSystemd:
         self.masked: set[str] = set()
         self.broken: set[str] = set()
         self.why = "exit-code"
+        self.took: dict[str, float] = {}
         self.follows_folders = True
         self.stale: set[str] = set()
         self._results: dict[str, str] = {}
@@ -97,6 +99,9 @@ class FakeSystemd:
 
     def since(self, unit: str) -> float | None:
         return 1_700_000_000.0 if unit in self.running else None
+
+    def start_seconds(self, unit: str) -> float | None:
+        return self.took.get(unit) if unit in self.running else None
 
     def result(self, unit: str) -> str:
         return self.why if unit in self.failed else "success"
@@ -220,7 +225,7 @@ class FakeProcesses:
         if argv[0] == "systemd-analyze":
             return Completed(returncode=0, stdout="", stderr=self.verify_stderr)
         if argv[0] == "journalctl":
-            return Completed(returncode=0, stdout=self.journal, stderr="")
+            return Completed(returncode=0, stdout=_entries(self.journal), stderr="")
         raise AssertionError(argv)
 
     def _podman(self, *argv: str) -> Completed:
@@ -278,6 +283,12 @@ class FakeProcesses:
             if name not in self.unmade
         )
         return Completed(returncode=0, stdout=made, stderr=self.generator_stderr)
+
+
+def _entries(journal: str) -> str:
+    """The journal as JSON, where it is given as what the server said."""
+    lines = journal.splitlines()
+    return "\n".join(line if line.startswith(("{", "[")) else json.dumps({"MESSAGE": line}) for line in lines)
 
 
 class Killed(BaseException):
@@ -413,6 +424,9 @@ class SteppedSystemd:
 
     def invocation(self, unit: str) -> str:
         return self._systemd.invocation(unit)
+
+    def start_seconds(self, unit: str) -> float | None:
+        return self._systemd.start_seconds(unit)
 
     def result(self, unit: str) -> str:
         return self._systemd.result(unit)

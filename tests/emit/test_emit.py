@@ -54,6 +54,7 @@ def test_a_full_deployment_has_a_file_for_everything() -> None:
         "quadlets/modelgrid-model-qwen.container",
         "quadlets/modelgrid.network",
         "routing.json",
+        "settings.json",
         "units/modelgrid-gateway.service",
         "units/modelgrid-model-small.service",
         "units/modelgrid.target",
@@ -65,6 +66,7 @@ def test_an_empty_deployment_has_a_gateway_and_its_target() -> None:
         "keys.json",
         "placement.json",
         "routing.json",
+        "settings.json",
         "units/modelgrid-gateway.service",
         "units/modelgrid.target",
     }

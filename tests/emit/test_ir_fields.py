@@ -208,6 +208,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
             "podman": (4, 9, 3),
             "systemd": 252,
             "gpus": (),
+            "settings": (("$.models.x.context", 1),),
             "podman_program": "/run/current-system/sw/bin/podman",
         },
     ),

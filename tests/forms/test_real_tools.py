@@ -119,7 +119,7 @@ def test_nix_has_every_text_as_it_was_emitted(deployment: Deployment, tmp_path: 
         **{
             f"modelgrid/current/{name}": text
             for name, text in contents(artifacts, "").items()
-            if name in {"placement.json", "routing.json"}
+            if name in {"placement.json", "routing.json", "settings.json"}
         },
     }
     plain = {name: unit for name, unit in said["units"].items() if "overrideStrategy" not in unit}

@@ -69,6 +69,18 @@
       ]
     }
   '';
+  environment.etc."modelgrid/current/settings.json".text = ''
+    {
+      "settings": {
+        "$.models[\"qwen2.5-0.5b\"].context": 4096,
+        "$.models[\"qwen2.5-0.5b\"].engine": "llamacpp",
+        "$.models[\"qwen2.5-0.5b\"].port": 9001,
+        "$.models[\"qwen2.5-0.5b\"].runtime": "native",
+        "$.models[\"qwen2.5-0.5b\"].source": "/srv/models/qwen2.5-0.5b-instruct-q8_0.gguf"
+      },
+      "settings_version": 1
+    }
+  '';
   systemd.units."modelgrid-gateway.service" = {
     wantedBy = [ "modelgrid.target" ];
     text = ''

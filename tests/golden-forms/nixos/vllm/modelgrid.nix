@@ -265,6 +265,40 @@
       ]
     }
   '';
+  environment.etc."modelgrid/current/settings.json".text = ''
+    {
+      "settings": {
+        "$.gateway.keys[0].models": [
+          "qwen*"
+        ],
+        "$.gateway.keys[0].name": "team-a",
+        "$.gateway.keys[1].models": [
+          "bge-m3"
+        ],
+        "$.gateway.keys[1].name": "batch",
+        "$.gateway.listen": "0.0.0.0:8080",
+        "$.models.bge-m3.engine": "vllm",
+        "$.models.bge-m3.gpus": [
+          0
+        ],
+        "$.models.bge-m3.source": "/srv/models/bge-m3",
+        "$.models.bge-m3.task": "embed",
+        "$.models.bge-m3.vram": "4GiB",
+        "$.models.qwen-coder.aliases": [
+          "gpt-4o"
+        ],
+        "$.models.qwen-coder.args.enable-prefix-caching": true,
+        "$.models.qwen-coder.args.max-num-batched-tokens": 8192,
+        "$.models.qwen-coder.context": 32768,
+        "$.models.qwen-coder.engine": "vllm",
+        "$.models.qwen-coder.gpus": 2,
+        "$.models.qwen-coder.source": "hf://Qwen/Qwen2.5-Coder-32B-Instruct",
+        "$.models.qwen-coder.start_timeout": "30m",
+        "$.models.qwen-coder.vram": "80GiB"
+      },
+      "settings_version": 1
+    }
+  '';
   systemd.units."modelgrid-gateway.service" = {
     wantedBy = [ "modelgrid.target" ];
     text = ''
