@@ -8,6 +8,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from modelgrid import __version__
 from modelgrid.emit import names
 from modelgrid.emit.artifact import UNITS, Artifact
 from modelgrid.emit.model import MODULE, health_gate, render_model, tracer
@@ -63,6 +64,7 @@ def gateway(deployment: Deployment) -> Artifact:
         "listen": line(listen),
         "command": command(service.python, *MODULE, "modelgrid", "gateway", *words),
         "copy_keys": command(service.python, *MODULE, "modelgrid.gateway.keycopy", (*current, KEYS), keys),
+        "version": token(__version__),
         "system": deployment.scope is Scope.SYSTEM,
         "privileged_port": service.listen.port < _FIRST_UNPRIVILEGED,
         "python_in_home": _in_home([service.python]),

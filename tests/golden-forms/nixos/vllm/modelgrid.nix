@@ -316,6 +316,8 @@
       # Its keys are root's to read, and come into a folder of its own. It sees new ones, and new routes, by itself.
       ExecStartPre=+/run/current-system/sw/bin/python3 -P -m modelgrid.gateway.keycopy /etc/modelgrid/current/keys.json %t/%N/keys.json
       ExecStart=/run/current-system/sw/bin/python3 -P -m modelgrid gateway --manifest /etc/modelgrid/current/routing.json --keys %t/%N/keys.json --listen 0.0.0.0:8080 --live %t/modelgrid --unit %n
+      # With another version installed the unit is another one, and so restarts.
+      Environment=MODELGRID_VERSION=0.1.0
       ExecReload=+/run/current-system/sw/bin/python3 -P -m modelgrid.gateway.keycopy /etc/modelgrid/current/keys.json %t/%N/keys.json
       RuntimeDirectory=%N
       RuntimeDirectoryMode=0700
