@@ -22,15 +22,16 @@ from modelgrid.cli.pipeline import (
 from modelgrid.cli.revisions import find_revision
 from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.diagnostics import Report, parse_path
-from modelgrid.errors import ConfigError
+from modelgrid.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from modelgrid.cli.revisions import Revision
     from modelgrid.diagnostics import Location
     from modelgrid.emit.artifact import Artifact
+    from modelgrid.review.values import Review
 
 #: Exit code where something changes, as that of `plan`.
 CHANGES = 2
@@ -63,6 +64,12 @@ class Side:
 
 def run_diff(options: argparse.Namespace) -> int:
     """Compile the file and its base, and say what differs: exit 0 for nothing, 2 for changes."""
+    if options.base is None:
+        from modelgrid.cli.generations import run_diff_of_generations  # noqa: PLC0415  needs a host
+
+        return run_diff_of_generations(options)
+    if options.other is not None:
+        raise UsageError(f"with --base, diff takes one file: {options.other} is one too many")
     from modelgrid.review.compare import compare  # noqa: PLC0415  imports of one command only
 
     if options.file == "-":
@@ -76,12 +83,26 @@ def run_diff(options: argparse.Namespace) -> int:
         # of what is gone the base has the place
         return found if found and _holds(after, origin) else before.place(origin) or found
 
-    title = f"{options.base} -> {options.file}"
+    return show_review(review, {"base": options.base, "file": options.file}, options, place=place, notes=notes)
+
+
+def show_review(
+    review: Review,
+    sides: Mapping[str, str | int],
+    options: argparse.Namespace,
+    *,
+    place: Callable[[str], str],
+    notes: Sequence[str] = (),
+) -> int:
+    """Print *review* in the form that *options* ask for; exit 0 where it is empty, else 2.
+
+    *sides* are the names of what is compared, the earlier first; *place* says where a part of the configuration is.
+    """
+    title = " -> ".join(map(str, sides.values()))
     if options.json:
         from modelgrid.review.data import to_data  # noqa: PLC0415  imports of one form only
 
-        data: dict[str, Any] = {"base": options.base, "file": options.file, "notes": list(notes)}
-        result_json({**data, **to_data(review, place=place)})
+        result_json({**sides, "notes": list(notes), **to_data(review, place=place)})
     elif options.markdown:
         from modelgrid.review.markdown import to_markdown  # noqa: PLC0415  imports of one form only
 

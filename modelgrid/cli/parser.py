@@ -135,8 +135,11 @@ def _user(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", action="store_true", help="units of your own systemd instead of the system's")
 
 
-def _host(command: argparse.ArgumentParser, *, as_root: bool) -> None:
-    """Add ``--host``; what the command asks of another host needs the rights of root there where *as_root*."""
+def _host(command: argparse.ArgumentParser, *, as_root: bool, compiles: bool = False) -> None:
+    """Add ``--host``; what the command asks of another host needs the rights of root there where *as_root*.
+
+    One that *compiles* has its file compiled here.
+    """
     command.add_argument(
         "--host",
         dest="hosts",
@@ -145,7 +148,7 @@ def _host(command: argparse.ArgumentParser, *, as_root: bool) -> None:
         metavar="ssh://USER@HOST",
         help="do it on that host, over ssh; may be repeated",
     )
-    command.set_defaults(as_root=as_root)
+    command.set_defaults(as_root=as_root, compiles=compiles)
 
 
 def _json(command: argparse._ActionsContainer) -> None:
@@ -191,13 +194,21 @@ def _compiling(commands: Any) -> None:
     _user(compile_)
     _strict(compile_)
 
-    diff = _add(commands, "diff", "diff:run_diff", "say what a change of a configuration means, without a host")
-    _file(diff)
-    diff.add_argument(
-        "--base", required=True, metavar="REV", help="git revision, other configuration, or folder that compile wrote"
+    diff = _add(
+        commands, "diff", "diff:run_diff", "say what a change of a configuration means, or of one generation to another"
     )
+    diff.add_argument(
+        "file",
+        nargs="?",
+        default=DEFAULT_FILE,
+        metavar="FILE|N",
+        help=f"the configuration ({DEFAULT_FILE}); or, without --base, the number of a generation on this host",
+    )
+    diff.add_argument("other", nargs="?", metavar="M", help="generation to compare with N (the current one)")
+    diff.add_argument("--base", metavar="REV", help="git revision, other configuration, or folder that compile wrote")
     _facts(diff)
     _user(diff)
+    _host(diff, as_root=True)
     form = diff.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="write the comment of a pull request")
     _json(form)
@@ -236,7 +247,7 @@ def _applying(commands: Any) -> None:
         _strict(command)
         _json(command)
         # a plan too: images and keys that only root sees are part of it
-        _host(command, as_root=True)
+        _host(command, as_root=True, compiles=True)
     plan.add_argument(
         "-o", "--output", metavar="PLAN", help="keep the plan: `apply PLAN` does it, if nothing has moved until then"
     )

@@ -64,12 +64,12 @@ def run_remotely(options: argparse.Namespace) -> int:
     found before any of them is changed.
     """
     as_json = bool(getattr(options, "json", False))
-    compiles = hasattr(options, "file")
-    if not compiles and not hasattr(options, "user") and len(options.hosts) > 1 and not as_json:
+    compiles: bool = options.compiles
+    if not hasattr(options, "user") and len(options.hosts) > 1 and not as_json:
         raise UsageError("the facts of several hosts are several files", hint="ask one host at a time, or use --json")
-    for name, flag in (("output", "-o"), ("metrics", "--metrics")):
+    for name, flag in (("output", "-o"), ("metrics", "--metrics"), ("base", "--base")):
         if getattr(options, name, None) is not None:
-            raise UsageError(f"{flag} writes a file on this host, and so not with --host", hint=f"leave out {flag}")
+            raise UsageError(f"{flag} is about files of this host, and so not for --host", hint=f"leave out {flag}")
     checked = _check(options) if compiles else None
     with contextlib.ExitStack() as stack:
         remotes = _remotes(options)
