@@ -15,12 +15,13 @@ from modelgrid.apply.drift import refuse_drift
 from modelgrid.apply.drift.devices import drivers
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
-from modelgrid.apply.generations import KEEP, Generations
+from modelgrid.apply.generations import Generations
 from modelgrid.apply.hostchecks import check_host, managers_of, settled
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Handover, Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
+from modelgrid.apply.retention import DEFAULT, Retention, expired, held_generations
 from modelgrid.apply.secrets import in_use_after
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
@@ -48,15 +49,15 @@ def apply(
     host: Host,
     *,
     on_event: OnEvent = ignore,
-    keep: int = KEEP,
+    retention: Retention = DEFAULT,
     spare_drift: bool = False,
     guard: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Make *host* run *desired*, or leave it running what it ran.
 
-    Where units do not come up, the generation before is brought back, running, before this raises. *keep* is how many
-    generations stay on the host. With *spare_drift*, what somebody changed on the host since the last apply is not
-    undone: it is refused. *guard* raises where the host is no longer as the caller counts on; it is asked before
+    Where units do not come up, the generation before is brought back, running, before this raises. *retention* says
+    which generations stay on the host. With *spare_drift*, what somebody changed on the host since the last apply is
+    not undone: it is refused. *guard* raises where the host is no longer as the caller counts on; it is asked before
     anything is written, and once more when no other process can change it.
 
     Raises:
@@ -81,7 +82,7 @@ def apply(
                 refuse_drift(host)
             if not fresh:
                 _warn(on_event, check_tree(host, desired))
-            return _Change(host, on_event).apply(desired, keep=keep, checked=fresh)
+            return _Change(host, on_event).apply(desired, retention=retention, checked=fresh)
 
 
 def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -> Outcome:
@@ -125,7 +126,7 @@ class _Change:
         self._generations = Generations(host.files, host.layout)
         self._records = Records(host.files, host.layout)
 
-    def apply(self, desired: Sequence[Artifact], *, keep: int, checked: bool) -> Outcome:
+    def apply(self, desired: Sequence[Artifact], *, retention: Retention, checked: bool) -> Outcome:
         self._generations.make_folders()
         pending = self._pending()
         self._generations.clean()
@@ -148,7 +149,7 @@ class _Change:
             assert current is not None
             change = _next(pending, source=current, target=current, made=False)
         self._activate(change, desired, plan)
-        self._prune(keep, made=change.made)
+        self._prune(retention, made=change.made)
         return Outcome(generation=change.target, plan=plan)
 
     def rollback(self, to: int | None) -> Outcome:
@@ -284,17 +285,14 @@ class _Change:
         self._tell(f"wrote generation {number}")
         return number
 
-    def _prune(self, keep: int, *, made: Sequence[int]) -> None:
+    def _prune(self, retention: Retention, *, made: Sequence[int]) -> None:
         """Remove old generations, and those of interrupted changes that this one came instead of."""
-        current = self._generations.current()
-        assert current is not None
-        protected = {number for number in (current, self._generations.parent(current)) if number is not None}
-        protected |= {item.generation for item in self._records.behind().values()}
+        generations, held = self._generations, held_generations(self._generations, self._records)
         try:
-            for number in made:
-                if number in self._generations.numbers() and number not in protected:
-                    self._generations.remove(number)
-            self._generations.prune(keep, protected=protected)
+            for number in sorted({*made}.intersection(generations.numbers()) - held):
+                generations.remove(number)
+            for number in expired(generations.list(), retention, held=held, now=self._host.now()):
+                generations.remove(number)
         except OSError as error:
             # the change is done and confirmed: what is left over is removed next time
             self._on_event(Event(kind=EventKind.WARNING, message=f"old generations stay: {_said(error)}"))

@@ -28,7 +28,6 @@ from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from modelgrid.apply.layout import Layout
@@ -197,14 +196,6 @@ class Generations:
         self._files.rename(self._layout.generation(number), old)
         sync_folder(self._files, self._layout.generations)
         remove_tree(self._files, old)
-
-    def prune(self, keep: int, *, protected: AbstractSet[int]) -> tuple[int, ...]:
-        """Remove all but the newest *keep* generations and the *protected*; return what was removed."""
-        numbers = self.numbers()
-        old = [number for number in numbers[: max(0, len(numbers) - keep)] if number not in protected]
-        for number in old:
-            self.remove(number)
-        return tuple(old)
 
     def clean(self) -> None:
         """Remove what a killed process left unfinished, here and beside the records. No generation is among it."""

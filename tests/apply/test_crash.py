@@ -17,6 +17,7 @@ from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import plan
+from modelgrid.apply.retention import Retention
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
@@ -111,7 +112,7 @@ CHANGES: dict[str, tuple[Prepare, Operation, Sequence[Sequence[Artifact]]]] = {
     "first apply": (nothing, lambda host: apply(NEW, host), [NEW]),
     "upgrade": (old, lambda host: apply(NEW, host), [OLD, NEW]),
     "rollback": (old_then_new, rollback, [OLD, NEW]),
-    "upgrade that prunes": (old_then_new, lambda host: apply(OTHER, host, keep=1), [NEW, OTHER]),
+    "upgrade that prunes": (old_then_new, lambda host: apply(OTHER, host, retention=Retention(keep=1)), [NEW, OTHER]),
     "upgrade with a link for each quadlet": (old_on_an_older_podman, lambda host: apply(NEW, host), [OLD, NEW]),
     "upgrade of services of Docker": (docked, lambda host: apply(DOCKED_ANEW, host), [DOCKED, DOCKED_ANEW]),
 }

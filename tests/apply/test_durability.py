@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.files import FileSystem, write_new
+from modelgrid.apply.retention import Retention
 from modelgrid.errors import HostError
 from tests.apply.durability import SYNCS, Call, Left, calls, in_place, power_cuts, without
 from tests.apply.durable_disk import DurableDisk, State, Step
@@ -90,7 +91,7 @@ CHANGES = {
     "upgrade that goes back": Change(before=[OLD], run=failing, allowed=[OLD, BROKEN], end=OLD, foreign=FOREIGN),
     "upgrade that prunes": Change(
         before=[OLD, OTHER, NEW],
-        run=lambda host: apply(OLD, host, keep=1),
+        run=lambda host: apply(OLD, host, retention=Retention(keep=1)),
         allowed=[NEW, OLD],
         end=OLD,
         foreign=FOREIGN,

@@ -8,6 +8,7 @@ from modelgrid.apply.events import ApplyError, Event, EventKind
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.files import FileSystem, locked
 from modelgrid.apply.observe import list_generations, plan, status
+from modelgrid.apply.retention import Retention
 from modelgrid.errors import HostError, InternalError
 from tests.apply.checks import assert_nothing_left, assert_runs
 from tests.apply.trees import GATEWAY, NETWORK, TARGET, tree, unit_of
@@ -343,11 +344,11 @@ def test_an_altered_generation_is_not_rolled_back_to(machine: Machine) -> None:
 
 def test_old_generations_go_but_never_the_current_or_the_one_before(machine: Machine) -> None:
     for size in range(1, 6):
-        apply(tree({"a": size}), machine.host(), keep=3)
+        apply(tree({"a": size}), machine.host(), retention=Retention(keep=3))
     assert [item.number for item in list_generations(machine.host())] == [3, 4, 5]
     rollback(machine.host(), to=3)
     for size in (11, 12):
-        apply(tree({"a": size}), machine.host(), keep=1)
+        apply(tree({"a": size}), machine.host(), retention=Retention(keep=1))
     assert [item.number for item in list_generations(machine.host())] == [6, 7]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from modelgrid.apply import execute, observe
 from modelgrid.apply.execute import apply, destroy, rollback
+from modelgrid.apply.retention import Retention
 from modelgrid.apply.systemd import Verb
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import HostError
@@ -250,7 +251,7 @@ def test_a_server_that_is_kept_goes_on_until_it_starts_again(served: Machine, on
     again = observe.plan(grid({"a": 2, "b": 1}, on_change=on_change), served.host())
     assert again.empty
     assert [item.unit for item in again.waiting] == [unit_of("a")]
-    apply(grid({"a": 3, "b": 1}, on_change=on_change), served.host(), keep=1)
+    apply(grid({"a": 3, "b": 1}, on_change=on_change), served.host(), retention=Retention(keep=1))
     assert [item.unit for item in observe.plan(grid({"a": 3, "b": 1}, on_change=on_change), served.host()).waiting]
     # and no longer once it has started by itself
     served.systemd.enqueue(Verb.RESTART, unit_of("a"))
