@@ -16,6 +16,7 @@ from modelgrid.apply.hostchecks import check_host
 from modelgrid.apply.linger import linger_notes
 from modelgrid.apply.outlook import look_ahead
 from modelgrid.apply.plan_file import check_basis, dump_saved
+from modelgrid.apply.retention import DEFAULT, Retention
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
@@ -102,7 +103,13 @@ def run_apply(options: argparse.Namespace) -> int:
             stack.enter_context(locating(emitted.checked.document))
         stack.enter_context(_failure_as_json(options, host))
         stack.enter_context(_signals_interrupt())
-        outcome = execute.apply(emitted.tree, host, on_event=_show_event, spare_drift=options.no_drift_overwrite)
+        outcome = execute.apply(
+            emitted.tree,
+            host,
+            on_event=_show_event,
+            retention=retention_of(options),
+            spare_drift=options.no_drift_overwrite,
+        )
     return _show_applied(outcome, host, as_json=options.json)
 
 
@@ -123,9 +130,20 @@ def _apply_saved(saved: SavedPlan, options: argparse.Namespace) -> int:
         guard()
         _unpack(map(parse_source, saved.weights), saved.scope)
         outcome = execute.apply(
-            saved.tree, host, on_event=_show_event, spare_drift=options.no_drift_overwrite, guard=guard
+            saved.tree,
+            host,
+            on_event=_show_event,
+            retention=retention_of(options),
+            spare_drift=options.no_drift_overwrite,
+            guard=guard,
         )
     return _show_applied(outcome, host, as_json=options.json)
+
+
+def retention_of(options: argparse.Namespace) -> Retention:
+    """Return which generations stay, by *options*; for what they leave out, by default."""
+    keep = DEFAULT.keep if options.keep is None else options.keep
+    return Retention(keep=keep, age=options.keep_for)
 
 
 def _unpack(sources: Iterable[Source], scope: Scope) -> None:

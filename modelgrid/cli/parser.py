@@ -251,6 +251,7 @@ def _applying(commands: Any) -> None:
     plan.add_argument(
         "-o", "--output", metavar="PLAN", help="keep the plan: `apply PLAN` does it, if nothing has moved until then"
     )
+    _retention(apply)
     apply.add_argument(
         "--no-drift-overwrite", action="store_true", help="fail where it would undo what somebody changed on the host"
     )
@@ -265,6 +266,32 @@ def _applying(commands: Any) -> None:
         _user(command)
         _host(command, as_root=command in {rollback, destroy})
     _json(generations)
+
+
+def _retention(command: argparse.ArgumentParser) -> None:
+    """Add which generations stay; what they are when left out is the apply layer's to say."""
+    command.add_argument("--keep", type=_count, metavar="N", help="how many generations stay at most (10)")
+    command.add_argument(
+        "--keep-for",
+        type=_duration,
+        metavar="AGE",
+        help="how long they stay at most, such as 90d; a way back always stays",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    from modelgrid.quantities import parse_duration  # noqa: PLC0415  only where one is given
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _status(command: argparse.ArgumentParser) -> None:

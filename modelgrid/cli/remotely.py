@@ -118,8 +118,11 @@ def _without_hosts(arguments: Sequence[str]) -> tuple[str, ...]:
 def _check(options: argparse.Namespace) -> Checked | None:
     """Check the configuration; none where the file is a compiled tree."""
     from modelgrid.cli.pipeline import check_file  # noqa: PLC0415  half of the commands compile nothing
+    from modelgrid.cli.plan_files import read_plan  # noqa: PLC0415  the same
     from modelgrid.cli.tree import is_tree  # noqa: PLC0415  the same
 
+    if read_plan(options.file) is not None:
+        raise UsageError(f"{options.file} is a plan of this host", hint="name the configuration, or leave out --host")
     if is_tree(options.file):
         raise UsageError(
             f"{options.file} is a compiled tree, and --host compiles for each host", hint="name the configuration"

@@ -55,3 +55,15 @@ def test_help_is_as_wide_as_the_terminal(columns: str, longest: int, monkeypatch
     widths = [len(line) for line in subparsers(build_parser(["check"]))["check"].format_help().splitlines()]
 
     assert max(widths) <= longest
+
+
+@pytest.mark.parametrize("words", [["--keep", "-1"], ["--keep", "x"], ["--keep-for", "90"], ["--keep-for", "soon"]])
+def test_what_is_no_count_or_no_age_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["apply", *words])
+    assert ended.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_an_age_is_read_as_a_duration() -> None:
+    assert build_parser().parse_args(["apply", "--keep-for", "90d"]).keep_for == 90 * 86400
