@@ -24,7 +24,11 @@ FACTS = HostFacts(
     podman=(5, 4, 2),
     systemd=257,
     python="/opt/modelgrid/bin/python",
-    programs=(("llama-server", "/usr/local/bin/llama-server"), ("podman", "/usr/bin/podman")),
+    programs=(
+        ("llama-server", "/usr/local/bin/llama-server"),
+        ("podman", "/usr/bin/podman"),
+        ("python3", "/usr/bin/python3"),
+    ),
     gpus=tuple(Gpu(index=index, uuid=f"GPU-{index}", name="NVIDIA L4", memory=24 * GIB) for index in range(2)),
 )
 
