@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from enum import Enum
 from pathlib import Path
@@ -142,6 +143,15 @@ class FileSystem:
         """Wait until what *descriptor* refers to is on the disk."""
         os.fsync(descriptor)
 
+    def syncfs(self, descriptor: int) -> None:
+        """Wait until all that was written to the file system of *descriptor* is on the disk (syncfs(2))."""
+        import ctypes  # noqa: PLC0415  slow, and rarely needed
+
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
     def close(self, descriptor: int) -> None:
         """Close *descriptor*."""
         os.close(descriptor)
@@ -221,6 +231,35 @@ def sync_folder(files: FileSystem, path: Path) -> None:
             files.close(descriptor)
         raise
     files.close(descriptor)
+
+
+def sync_file_system(files: FileSystem, path: Path) -> None:
+    """Wait until all that was written to the file system of folder *path* is on the disk, by whomever."""
+    descriptor = files.open_folder(path)
+    try:
+        files.syncfs(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            files.close(descriptor)
+        raise
+    files.close(descriptor)
+
+
+def file_system_type(files: FileSystem, path: Path) -> str:
+    """Return the type of the file system that *path* is on, from /proc/self/mountinfo (proc(5)); empty if unknown."""
+    try:
+        text = files.read(Path("/proc/self/mountinfo")).decode(errors="replace")
+    except OSError:
+        return ""
+    best, kind = Path(), ""
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        _, _, _, _, mounted, *_ = [*before.split(" "), "", "", "", "", ""]
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), mounted))
+        # of two mounts on one point, the later line is the one that is seen
+        if mounted and path.is_relative_to(point) and len(point.parts) >= len(best.parts):
+            best, kind = point, after.split(" ")[0]
+    return kind
 
 
 def replace_file(files: FileSystem, path: Path, content: bytes, mode: int) -> None:

@@ -14,11 +14,13 @@ from modelgrid import __version__
 from modelgrid.apply.files import (
     FileSystem,
     Kind,
+    file_system_type,
     make_folder,
     remove_name,
     remove_tree,
     replace_link,
     spare_name,
+    sync_file_system,
     sync_folder,
     walk,
     write_new,
@@ -184,11 +186,21 @@ class Generations:
         return number
 
     def switch(self, number: int | None) -> None:
-        """Make *number* current, in one step; with none, no generation is."""
+        """Make *number* current, in one step; with none, no generation is.
+
+        btrfs forgets the rename of a link whose folder was synced when the link was new, though the folder is synced
+        again (seen on Linux 6.1 by scripts/powercut): there nothing less than the whole file system is synced.
+        """
+        base = self._layout.base
+        whole = file_system_type(self._files, self._files.resolve(base)) == "btrfs"
+        if whole:
+            sync_file_system(self._files, base)
         if number is None:
             remove_name(self._files, self._layout.current)
         else:
             replace_link(self._files, self._layout.current, f"generations/{number}")
+        if whole:
+            sync_file_system(self._files, base)
 
     def remove(self, number: int) -> None:
         """Remove generation *number*: it loses its name first, so a crash leaves no half generation."""
@@ -200,7 +212,7 @@ class Generations:
     def clean(self) -> None:
         """Remove what a killed process left unfinished, here and beside the records. No generation is among it."""
         layout = self._layout
-        for path in (layout.current, layout.pending, layout.confirmed):
+        for path in (layout.current, layout.pending, layout.confirmed, layout.lineage):
             if self._files.kind(spare_name(path)) is not None:
                 self._files.unlink(spare_name(path))
         for name in self._files.listdir(self._layout.generations):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import Kind, walk
+from modelgrid.apply.files import Kind, file_system_type, walk
 from modelgrid.apply.links import MASK
 from modelgrid.apply.process import NOT_FOUND
 from modelgrid.apply.units import units_of
@@ -99,7 +99,7 @@ def _check_file_system(host: Host) -> None:
                 hint="on an image-based host, run modelgrid compile -o DIR and put the tree into the image",
             )
     existing = _existing(files, layout.base)
-    kind = _file_system_type(files, files.resolve(existing))
+    kind = file_system_type(files, files.resolve(existing))
     if _UNSAFE.fullmatch(kind):
         raise HostError(
             f"{existing} is on {kind}, which does not keep files safe in a crash",
@@ -199,20 +199,3 @@ def _existing(files: FileSystem, path: Path) -> Path:
     while files.kind(path) is None:
         path = path.parent
     return path
-
-
-def _file_system_type(files: FileSystem, path: Path) -> str:
-    """Return the type of the file system that *path* is on, from /proc/self/mountinfo (proc(5)); empty if unknown."""
-    try:
-        text = files.read(Path("/proc/self/mountinfo")).decode(errors="replace")
-    except OSError:
-        return ""
-    best, kind = Path(), ""
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        _, _, _, _, mounted, *_ = [*before.split(" "), "", "", "", "", ""]
-        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), mounted))
-        # of two mounts on one point, the later line is the one that is seen
-        if mounted and path.is_relative_to(point) and len(point.parts) >= len(best.parts):
-            best, kind = point, after.split(" ")[0]
-    return kind

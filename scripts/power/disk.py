@@ -8,7 +8,6 @@ The protocol is that of https://github.com/NetworkBlockDevice/nbd/blob/master/do
 
 from __future__ import annotations
 
-import random
 import socket
 import struct
 import threading
@@ -17,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
 SECTOR = 512

@@ -1,7 +1,7 @@
 """What runs in the virtual machine: changes of a host whose files are on the disk that is about to lose its power.
 
-The files, and every call on them, are apply's own, on a real file system; systemd, podman and the gateway are the fakes of
-the unit tests. It talks with scripts/powercut in lines of JSON, over a serial line.
+The files, and every call on them, are apply's own, on a real file system; systemd, podman and the gateway are the fakes
+of the unit tests. It talks with scripts/powercut in lines of JSON, over a serial line.
 """
 
 from __future__ import annotations
@@ -39,12 +39,24 @@ TREES = {
 }
 
 
+class Files(FileSystem):
+    """The file system of a host whose root folder is on the disk."""
+
+    file_system = "unknown"
+
+    def read(self, path: Path) -> bytes:
+        """See FileSystem. Mounts are told as the host would see them."""
+        if path == Path("/proc/self/mountinfo"):
+            return f"1 0 254:0 / / rw - {self.file_system} /dev/vda rw\n".encode()
+        return super().read(path)
+
+
 class Guest:
     """A host on the file system at *root*."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._machine = DurableMachine(FileSystem(root), FOREIGN_AMONG_OURS)
+        self._machine = DurableMachine(Files(root), FOREIGN_AMONG_OURS)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what *request* asks for; AssertionError and the like are for the caller to tell."""
@@ -65,6 +77,7 @@ class Guest:
             Path("/proc/sys/vm", name).write_text(str(dirty))
         for argv in (["insmod", "/modules/virtio_blk.ko"], ["mount", "-t", file_system, "/dev/vda", str(self._root)]):
             subprocess.run(["/bin/busybox", *argv], check=True)
+        Files.file_system = file_system
         return {"mounted": True}
 
     def _begin(self) -> dict[str, Any]:
@@ -147,10 +160,12 @@ def _tell(line: IO[bytes], value: dict[str, Any]) -> None:
 
 def main() -> None:
     """Answer requests on the serial line for ever; with ``--try``, only do once all that there is to do."""
-    execute.check_stage = lambda host, artifacts: None  # type: ignore[assignment]  the stage is not on this disk
+    # the stage is not on this disk
+    execute.check_stage = lambda *_: None
     if sys.argv[1] == "--try":
         with tempfile.TemporaryDirectory() as root:
             guest = Guest(Path(root))
+            Files.file_system = "btrfs"
             guest.answer({"do": "begin"})
             for change in ("apply", "rollback", "first apply", "destroy"):
                 guest.answer({"do": "prepare", "change": change, "tree": "new"})

@@ -170,7 +170,7 @@ def assert_ends(machine: DurableMachine, tree: Sequence[Artifact], *, cut: bool 
     number = Generations(files, layout).current()
     assert Records(files, layout).confirmed() == number
     _assert_tidy(machine, {"current", "generations", "lock", "state"}, cut=cut)
-    assert files.listdir(layout.state) == ("confirmed.json",)
+    assert set(files.listdir(layout.state)) == {"confirmed.json", "lineage.json"}
 
 
 def assert_nothing_applied(machine: DurableMachine, *, destroyed: bool, cut: bool = False) -> None:
@@ -190,5 +190,5 @@ def _assert_tidy(machine: DurableMachine, ours: set[str], *, cut: bool) -> None:
     assert set(files.listdir(layout.base)) - {"modelgrid.yaml"} == ours
     folders = (layout.state, layout.unit_folder, layout.quadlet_link.parent)
     assert [name for folder in folders for name in files.listdir(folder) if name.startswith(".")] == []
-    numbers = [str(number) for number in Generations(files, layout).numbers()]
-    assert [name for name in files.listdir(layout.generations) if not (cut and name.startswith(".old-"))] == numbers
+    numbers = {str(number) for number in Generations(files, layout).numbers()}
+    assert {name for name in files.listdir(layout.generations) if not (cut and name.startswith(".old-"))} == numbers

@@ -17,6 +17,8 @@ from modelgrid.apply.files import (
     walk,
     write_new,
 )
+from modelgrid.apply.generations import Generations
+from modelgrid.apply.layout import Layout
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
@@ -167,3 +169,23 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path) -
         # the file of that name is another one now, so this holds a lock of its own
         with locked(files, Path("/lock")):
             assert files.kind(Path("/lock")) is Kind.FILE
+
+
+def test_a_link_is_not_current_before_btrfs_has_all_of_it(tmp_path: Path) -> None:
+    class Btrfs(Recording):
+        def read(self, path: Path) -> bytes:
+            if path == Path("/proc/self/mountinfo"):
+                return b"1 0 0:1 / / rw - btrfs /dev/vda rw\n"
+            return super().read(path)
+
+        def syncfs(self, descriptor: int) -> None:
+            super().syncfs(descriptor)
+            self.calls.append("syncfs")
+
+    files = Btrfs(tmp_path)
+    (tmp_path / "etc/modelgrid").mkdir(parents=True)
+    generations = Generations(files, Layout.system())
+    generations.switch(1)
+    generations.switch(None)
+    kinds = [call for call in files.calls if call == "syncfs" or "current" in call]
+    assert kinds == ["syncfs", "symlink .current.new", "rename current", "syncfs", "syncfs", "syncfs"]
