@@ -43,19 +43,21 @@ class Reply:
     to a client that has left without an error, as Granian does: watch ``receive`` to learn of it.
 
     Attributes:
+        extra: header fields that the answer has besides its own, whatever it will be.
         status: of the started answer; 0 before that.
         started_at: when it started, by ``time.perf_counter``.
         length: bytes of body sent so far.
         finished: whether the whole answer was sent.
     """
 
-    __slots__ = ("_leaving", "_request_id", "_send", "finished", "length", "started_at", "status")
+    __slots__ = ("_leaving", "_request_id", "_send", "extra", "finished", "length", "started_at", "status")
 
     def __init__(self, send: Send, request_id: str, leaving: Callable[[], bool] = lambda: False) -> None:
         """While the server is *leaving*, an answer is the last on its connection (RFC 9112, 9.6)."""
         self._leaving = leaving
         self._send = send
         self._request_id = request_id.encode()
+        self.extra: tuple[Header, ...] = ()
         self.status = 0
         self.started_at = 0.0
         self.length = 0
@@ -67,7 +69,7 @@ class Reply:
             raise RuntimeError("the answer has started already")
         self.status = status
         self.started_at = time.perf_counter()
-        fields = [*headers, (b"x-request-id", self._request_id)]
+        fields = [*headers, *self.extra, (b"x-request-id", self._request_id)]
         if self._leaving():
             fields.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": status, "headers": fields})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from modelgrid.gateway.upstream import AbandonedError, UnreachableError
+from modelgrid.gateway.upstream import AbandonedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelgrid.gateway.upstream import Call
 
 
-class HeldError(UnreachableError):
+class HeldError(UnavailableError):
     """The route stayed on hold for longer than a request may wait, or too many wait already."""
 
 

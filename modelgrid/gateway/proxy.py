@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from modelgrid.gateway.asgi import BodyStalledError, BodyTooLargeError, ClientGoneError, read_body, wait_for_disconnect
@@ -19,12 +20,20 @@ from modelgrid.gateway.openai import (
 )
 from modelgrid.gateway.request import body_too_large, check_json_body, forwarded_fields
 from modelgrid.gateway.sse import EventCutter
-from modelgrid.gateway.upstream import AbandonedError, Call, SilentError, UnreachableError, UpstreamError
+from modelgrid.gateway.upstream import (
+    AbandonedError,
+    BusyError,
+    Call,
+    SilentError,
+    UnavailableError,
+    UpstreamError,
+)
 
 if TYPE_CHECKING:
     from modelgrid.gateway.asgi import Header, Receive
     from modelgrid.gateway.body import Peek
     from modelgrid.gateway.holding import Holding
+    from modelgrid.gateway.openai import Failed
     from modelgrid.gateway.reload import State
     from modelgrid.gateway.request import Request
     from modelgrid.gateway.upstream import Answer, UpstreamClient
@@ -111,7 +120,7 @@ class Proxy:
     async def _reach(self, request: Request, patterns: tuple[str, ...], asked: Peek, call: Call) -> Answer:
         """Find a server that answers.
 
-        What could reach none is asked anew by the routing table that there is by then: a server that is stopped once
+        What found none is asked anew by the routing table that there is by then: a server that is stopped once
         no table names it, and no request is in flight there, costs no request.
 
         Raises:
@@ -125,23 +134,19 @@ class Proxy:
                 if route.upstreams:
                     return await self._ask(request, route, asked, call)
                 await self._hold(table.manifest, patterns, asked, call)
-            except HeldError as error:
-                failure: UnreachableError = error
-                break
-            except UnreachableError as error:
+            except UnavailableError as error:
                 failure = error
-                if self._state.table is table:
+                if isinstance(error, HeldError) or self._state.table is table:
                     break
         # only those that the key may ask for and that serve the path, and not their own fallbacks
         for name in route.fallback:
             other = self._state.table_in_use().view(patterns).serving(name, request.path)
             if other is None:
                 continue
-            request.fallback = other.model
-            try:
+            request.fall_back(other.model)
+            with contextlib.suppress(UnavailableError):
                 return await self._ask(request, other, asked, call)
-            except UnreachableError:
-                request.fallback = None
+        request.fall_back(None)
         raise failure
 
     async def _hold(self, limits: Manifest, patterns: tuple[str, ...], asked: Peek, call: Call) -> None:
@@ -176,8 +181,6 @@ async def _answer(request: Request, answer: Answer) -> None:
     if not 200 <= answer.status < 300:  # noqa: PLR2004  success
         raise await _refusal(request, answer)
     headers: list[Header] = [(name, answer.headers[name]) for name in _PASSED if name in answer.headers]
-    if request.fallback is not None:
-        headers.append((b"x-modelgrid-fallback", request.fallback.encode()))
     if answer.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
         await _relay_events(request, answer, headers)
     elif answer.length is None:
@@ -222,18 +225,10 @@ async def _relay_known_length(request: Request, answer: Answer, headers: list[He
 async def _refusal(request: Request, answer: Answer) -> ApiError:
     """What the client is told when the engine does not answer with success."""
     status = answer.status
-    wait = answer.headers.get(b"retry-after", b"")
     if 400 <= status < 500 and status not in {401, 403, 407}:  # noqa: PLR2004  the client's fault
         body = await answer.collect(_REFUSAL_LIMIT)
+        wait = answer.headers.get(b"retry-after", b"")
         return engine_error(status, body, ((b"retry-after", wait),) if wait.isdigit() else ())
-    if status == 503:  # noqa: PLR2004  Service Unavailable
-        seconds = int(wait) if wait.isdigit() and len(wait) < 6 else _RETRY_AFTER  # noqa: PLR2004  a day
-        return unavailable(
-            f"The model `{_asked(request)}` is not ready or is overloaded (request {request.id}).",
-            code="model_unavailable",
-            failed="model",
-            seconds=seconds,
-        )
     return ApiError(
         504 if status == 504 else 502,  # noqa: PLR2004  Gateway Timeout stays
         f"The server of the model `{_asked(request)}` failed with status {status} (request {request.id}).",
@@ -244,26 +239,23 @@ async def _refusal(request: Request, answer: Answer) -> ApiError:
 
 
 def _failure(error: UpstreamError, request: Request) -> ApiError:
-    """What the client is told when the server gave no whole answer. Engine's words are not among it."""
-    if isinstance(error, HeldError):
-        return unavailable(
-            f"The model `{request.model}` is being changed (request {request.id}).",
-            code="model_unavailable",
-            failed="gateway",
-            seconds=_RETRY_AFTER,
-        )
-    subject = f"The server of the model `{_asked(request)}`"
-    if isinstance(error, UnreachableError):
-        return unavailable(
-            f"{subject} cannot be reached: {error} (request {request.id}).",
-            code="model_unavailable",
-            failed="model",
-            seconds=_RETRY_AFTER,
-        )
+    """What the client is told when no server gave a whole answer. Engine's words are not among it."""
+    name, ending = _asked(request), f"(request {request.id})."
+    if isinstance(error, UnavailableError):
+        seconds = _RETRY_AFTER
+        message = f"The server of the model `{name}` cannot be reached: {error}"
+        if isinstance(error, HeldError):
+            message = f"The model `{name}` is being changed"
+        elif isinstance(error, BusyError):
+            message = f"The model `{name}` is not ready or is overloaded"
+            wait = error.retry_after
+            seconds = int(wait) if wait.isdigit() and len(wait) < 6 else seconds  # noqa: PLR2004  a day
+        failed: Failed = "gateway" if isinstance(error, HeldError) else "model"
+        return unavailable(f"{message} {ending}", code="model_unavailable", failed=failed, seconds=seconds)
     silent = isinstance(error, SilentError)
     return ApiError(
         504 if silent else 502,
-        f"{subject} failed: {error} (request {request.id}).",
+        f"The server of the model `{name}` failed: {error} {ending}",
         type=SERVER_ERROR,
         code="model_timeout" if silent else "model_error",
         failed="model",

@@ -33,7 +33,7 @@ class Request:
         key: name of the caller's key.
         model: as the manifest has it.
         upstream: who served it.
-        fallback: the model that answered in place of the one asked for.
+        fallback: the model that answered in place of the one asked for; see :meth:`fall_back`.
         stream: whether a stream was asked for.
         failed: who failed, for an error.
         client_left: whether the client left before its answer was whole.
@@ -79,6 +79,11 @@ class Request:
     def values(self, name: bytes) -> list[bytes]:
         """Every value of a header field, by its lower-case name."""
         return [value for field, value in self.headers if field == name]
+
+    def fall_back(self, model: str | None) -> None:
+        """Note that *model* is asked in place of the one asked for, which every answer then says; None: none is."""
+        self.fallback = model
+        self.reply.extra = () if model is None else ((b"x-modelgrid-fallback", model.encode()),)
 
     def log_line(self) -> dict[str, object]:
         """The line of the access log."""

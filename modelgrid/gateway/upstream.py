@@ -24,8 +24,9 @@ _HIGH_WATER = 256 * 1024
 _KEEP = 4.0
 #: Kept connections per server.
 _KEEP_COUNT = 256
-#: Seconds during which a server that refused a connection is tried last.
+#: Seconds during which a server that refused a connection, or was not ready, is tried last.
 _DOWN = 2.0
+_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,24 @@ class UpstreamError(Exception):
     """The model's server gave no whole answer."""
 
 
-class UnreachableError(UpstreamError):
+class UnavailableError(UpstreamError):
+    """It did nothing for the request, and cannot now: another may be asked."""
+
+
+class UnreachableError(UnavailableError):
     """No connection: it certainly saw nothing of the request."""
+
+
+class BusyError(UnavailableError):
+    """It answered with status 503 (RFC 9110, 15.6.4): llama.cpp while it loads, Ollama with a full queue.
+
+    Attributes:
+        retry_after: value of that header field, as it came; empty where there was none.
+    """
+
+    def __init__(self, retry_after: bytes) -> None:
+        super().__init__("it is not ready or is overloaded")
+        self.retry_after = retry_after
 
 
 class SilentError(UpstreamError):
@@ -368,22 +385,28 @@ class UpstreamClient:
         Which is counted from this call on, so none of *upstreams* may have been forgotten when it is made.
 
         Of servers with the same load, the one not used for longest is taken. One that cannot be connected to has
-        seen nothing, so the next is tried. A kept connection that ends before any byte of an answer was closed by
-        the server while it was idle: once, a new one is tried.
+        seen nothing, and one that answers with status 503 has done nothing, so the next is tried. A kept connection
+        that ends before any byte of an answer was closed by the server while it was idle: once, a new one is tried.
 
         Raises:
             UpstreamError: no server answered, or *call* was abandoned.
         """
         limits = timeouts or self.timeouts
-        failure: UpstreamError = UnreachableError("it has no server")
+        failure: UnavailableError = UnreachableError("it has no server")
         for peer in self._by_load(upstreams):
             if peer.retired:  # meanwhile, and whoever looks at the load may have stopped it
                 continue
             try:
-                return await self._exchange(peer, head(peer.upstream), body, call, limits)
+                answer = await self._exchange(peer, head(peer.upstream), body, call, limits)
             except UnreachableError as error:
-                peer.down_until = asyncio.get_running_loop().time() + _DOWN
-                failure = error
+                # one that is there, and says when to come back, is the better reason
+                failure = failure if isinstance(failure, BusyError) else error
+            else:
+                if answer.status != _UNAVAILABLE:
+                    return answer
+                failure = BusyError(answer.headers.get(b"retry-after", b""))
+                answer.close()
+            peer.down_until = asyncio.get_running_loop().time() + _DOWN
         raise failure
 
     def retain(self, upstreams: Iterable[Upstream]) -> None:

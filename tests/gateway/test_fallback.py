@@ -1,4 +1,4 @@
-"""Models that stand in while no server of a model can be reached."""
+"""Models that stand in while no server of a model can be reached or is ready."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ import pytest
 from modelgrid.gateway.routing import RoutingTable
 from modelgrid.manifest import ManifestError
 from tests.gateway.conftest import ALL_KEY, CHAT, LLAMA_KEY, Gateway, free_port, manifest, route, running
+from tests.gateway.upstream_server import UpstreamServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gateway.upstream_server import UpstreamServer
+
+@pytest.fixture(scope="module")
+def loading() -> Iterator[UpstreamServer]:
+    with UpstreamServer(loading=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def backed_up(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamServer) -> Iterator[Gateway]:
+def backed_up(
+    tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamServer, loading: UpstreamServer
+) -> Iterator[Gateway]:
     routes = manifest(
         route("llama3:8b", upstream.port, aliases=("gpt-4o",), upstream_model="engine/llama"),
         route("Qwen/Qwen2.5-7B", upstream.port),
@@ -30,6 +37,9 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamServer
         route("llama-chat", free_port(), fallback=("Qwen/Qwen2.5-7B",)),
         route("chained", free_port(), fallback=("chat",)),
         route("up", upstream.port, fallback=("llama3:8b",)),
+        route("loads", loading.port, fallback=("llama3:8b",)),
+        route("loads-alone", loading.port, free_port(), fallback=("down",)),
+        route("half-loaded", loading.port, upstream.port, fallback=("llama3:8b",)),
     )
     timeouts = {"connect": 1.0, "first_byte": 0.7, "idle": 0.7}
     with running(tmp_path_factory.mktemp("gateway"), routes, with_keys=True, timeouts=timeouts) as process:
@@ -146,3 +156,46 @@ def test_one_that_stands_in_and_breaks_is_the_one_that_failed(backed_up: Gateway
     assert "`llama3:8b`" in answer["error"]["message"]
     line = backed_up.logged(lambda found: found.get("id") == headers["x-request-id"])
     assert (line["model"], line["fallback"]) == ("chat", "llama3:8b")
+    assert headers["x-modelgrid-fallback"] == "llama3:8b"
+
+
+def test_a_server_that_is_still_loading_is_stood_in_for_and_the_body_goes_out_whole_again(
+    backed_up: Gateway, upstream: UpstreamServer, loading: UpstreamServer
+) -> None:
+    body = b'{ "messages" : ["%b"],  "model":"loads" ,"fake":{"mark":"whole-2"}, "n": 1.50 }' % (b"\xc3\xa9" * 300_000)
+    status, headers, _ = backed_up.request("POST", CHAT, body)
+
+    assert (status, headers["x-modelgrid-fallback"]) == (200, "llama3:8b")
+    assert [request.body for request in loading.marked("whole-2")] == [body]
+    sent = body.replace(b'"loads"', b'"engine/llama"')
+    assert [request.body for request in upstream.marked("whole-2")] == [sent]
+
+
+def test_a_replica_that_is_ready_is_asked_before_a_fallback(
+    backed_up: Gateway, upstream: UpstreamServer, loading: UpstreamServer
+) -> None:
+    answers = [backed_up.chat("half-loaded", {"mark": "half-1"}) for _ in range(5)]
+
+    assert [(status, headers["x-modelgrid-fallback"]) for status, headers, _ in answers] == [(200, None)] * 5
+    assert len(upstream.marked("half-1")) == 5
+    assert len(loading.marked("half-1")) <= 1, "one that was not ready is tried last for a while"
+
+
+def test_what_is_not_ready_says_when_to_come_back_and_is_the_one_that_is_told(backed_up: Gateway) -> None:
+    status, headers, answer = backed_up.chat("loads-alone")
+
+    assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "model_unavailable", "7")
+    assert "`loads-alone` is not ready or is overloaded" in answer["error"]["message"]
+    assert (headers["x-modelgrid-fallback"], headers["x-modelgrid-error"]) == (None, "model")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("400 Bad Request", 400), ("500 Internal Server Error", 502), ("504 Gateway Timeout", 504)]
+)
+def test_an_answer_of_one_that_stands_in_names_it_whatever_it_is(
+    backed_up: Gateway, status: str, expected: int
+) -> None:
+    fake = {"mode": "raw", "text": f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nno"}
+    found, headers, _ = backed_up.chat("chat", fake)
+
+    assert (found, headers["x-modelgrid-fallback"]) == (expected, "llama3:8b")

@@ -41,6 +41,12 @@ def chunk_event(text: str) -> bytes:
 
 
 DONE = b"data: [DONE]\n\n"
+#: As llama.cpp answers until it has read its weights.
+_LOADING_BODY = b'{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}'
+LOADING = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(_LOADING_BODY),
+    _LOADING_BODY,
+)
 
 
 @dataclass
@@ -69,10 +75,11 @@ class Recorded:
 
 @dataclass
 class UpstreamServer:
-    """Runs in a thread of its own. *healthy* decides the answer of ``/health``."""
+    """Runs in a thread of its own. *healthy* decides the answer of ``/health``; *loading*: no request is served."""
 
     port: int = 0
     healthy: bool = True
+    loading: bool = False
     requests: list[Recorded] = field(default_factory=list)
     connections: int = 0
 
@@ -167,6 +174,9 @@ class UpstreamServer:
         """Answer; return whether the connection may go on."""
         fake = request.json.get("fake", {})
         mode = fake.get("mode", "stream" if request.json.get("stream") else "json")
+        if self.loading:
+            await _send(writer, LOADING)
+            return True
         if mode == "die":
             return False
         if mode == "stall":
