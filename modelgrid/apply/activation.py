@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from modelgrid.apply.events import EventKind, OnEvent
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.jobs import Jobs
-from modelgrid.apply.links import links_of, make_links, owned_links, remove_links
+from modelgrid.apply.links import links_of, make_links, remove_links, stale_links
 from modelgrid.apply.plan import Plan, Wave
 from modelgrid.apply.rollout import Rollout
 from modelgrid.apply.units import gateway_listen, units_of
@@ -100,10 +100,7 @@ class Activation:
 
     def _remove_stale_links(self) -> None:
         host = self._host
-        kept = set(self._links)
-        if self._number is not None:
-            kept.add(host.layout.wants_link)
-        stale = [path for path in owned_links(host.files, host.layout) if path not in kept]
+        stale = stale_links(host.files, host.layout, self._links, applied=self._number is not None)
         remove_links(host.files, host.layout, stale)
 
     def _forget(self, plan: Plan, wave: Wave) -> None:

@@ -21,6 +21,8 @@ from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Handover, Plan
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.records import Behind, Pending, Phase, Records
+from modelgrid.apply.recovery import settle
+from modelgrid.apply.recovery_unit import disable_recovery, enable_recovery
 from modelgrid.apply.retention import DEFAULT, Retention, expired, held_generations
 from modelgrid.apply.secrets import in_use_after
 from modelgrid.apply.systemd import Verb
@@ -117,6 +119,24 @@ def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
         return True
 
 
+def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
+    """Finish a change that was interrupted, or take it back; the recovery unit runs this at boot.
+
+    After a reboot only files, links and records are seen to, and no unit is waited for (:func:`settle`). Within one
+    boot, units may run by either generation: the change is finished as the next :func:`apply` would, or taken back.
+
+    Returns whether there was such a change.
+
+    Raises:
+        HostError: as :func:`apply`; or no generation that could be current is whole.
+    """
+    with _os_errors():
+        if host.files.kind(host.layout.lock) is None:
+            return False
+        with locked(host.files, host.layout.lock):
+            return _Change(settled(host), on_event).recover()
+
+
 class _Change:
     """What the holder of the lock does. Strictly private."""
 
@@ -134,6 +154,9 @@ class _Change:
         plan = plan_now(desired, self._host)
         if pending is None and not plan.files:
             self._repair(desired, current, plan)
+            if current is not None and self._records.confirmed() != current:
+                # a boot went on from a power cut with it, and nobody had seen it healthy
+                self._records.confirm(current)
             self._records.note_drivers(drivers(self._host.files, units_of(desired)))
             return Outcome(generation=current, plan=plan)
         damaged = pending is not None and current is not None and bool(self._generations.problems(current))
@@ -181,6 +204,28 @@ class _Change:
             self._activate(_next(None, source=source, target=target, made=False), tree, plan)
         return Outcome(generation=target, plan=plan)
 
+    def recover(self) -> bool:
+        pending = self._records.pending()
+        if pending is None:
+            return False
+        if self._records.rebooted():
+            settle(self._host, self._on_event)
+            return True
+        if pending.phase is Phase.DESTROY:
+            tear_down(self._host, self._on_event)
+            return True
+        current = self._generations.current()
+        forward = pending.phase is Phase.FORWARD and current is not None and current == pending.target
+        if forward and current is not None and not self._generations.problems(current):
+            self._tell("finishing a change that was interrupted")
+            tree = self._generations.read(current)
+            change = _next(pending, source=current, target=current, made=False)
+            self._activate(change, tree, plan_now(tree, self._host))
+        else:
+            self._tell("taking back a change that was interrupted")
+            self._back(pending)
+        return True
+
     def _pending(self) -> Pending | None:
         """Return a change that was interrupted, but for one of which nothing is left to do after this."""
         pending = self._records.pending()
@@ -213,6 +258,7 @@ class _Change:
         assert pending.target is not None
         activation = Activation(self._host, self._on_event, tree=tree, number=pending.target)
         try:
+            enable_recovery(self._host)
             self._records.begin(pending)
             activation.carry_out(plan)
             # killed before the next line, it would at worst restart a user of a secret again
@@ -274,6 +320,8 @@ class _Change:
             if number in self._generations.numbers():
                 self._generations.remove(number)
         self._records.end()
+        if source is None:
+            disable_recovery(self._host)
 
     def _write(self, desired: Sequence[Artifact], parent: int | None) -> int:
         try:

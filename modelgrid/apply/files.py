@@ -87,6 +87,14 @@ class FileSystem:
         except (FileNotFoundError, NotADirectoryError):
             return ()
 
+    def stamp(self, path: Path) -> str:
+        """Return what tells *path* from another file that takes its name later; empty where there is none."""
+        try:
+            found = self.real(path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        return f"{found.st_ino}-{found.st_ctime_ns}"
+
     def resolve(self, path: Path) -> Path:
         """Return *path* with every link in it followed."""
         real = self.real(path).resolve()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from modelgrid.apply.files import FileSystem
 from modelgrid.apply.layout import Layout
 from modelgrid.apply.process import HostProcesses
+from modelgrid.apply.systemctl import Systemctl
 from modelgrid.apply.systemd import PystemdManager
 from modelgrid.errors import HostError
 from modelgrid.ports import reachable
@@ -54,6 +55,7 @@ class Host:
 
     Attributes:
         user: the effective user id of this process.
+        python: the interpreter that has ModelGrid, an absolute path.
         ask_gateway: tells the SHA-256 of the manifest that the gateway routes by, as :func:`manifest_in_use` does.
         now: the time of day, for people to read.
         sleep: waits for a number of seconds.
@@ -64,23 +66,27 @@ class Host:
     systemd: Systemd
     processes: Processes
     user: int = 0
+    python: str = sys.executable
     ask_gateway: Callable[[Endpoint], str | None] = manifest_in_use
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     sleep: Callable[[float], None] = time.sleep
 
 
-def this_host(scope: Scope) -> Host:
+def this_host(scope: Scope, *, early: bool = False) -> Host:
     """Return the seams to the host that this process runs on. Connects to nothing yet.
+
+    *early* in a boot, systemd is asked without the bus, which is not there yet.
 
     Raises:
         HostError: this is no Linux, or the user's folders are unknown.
     """
     if sys.platform != "linux":
         raise HostError("apply needs Linux with systemd", hint="modelgrid up runs a grid in the foreground anywhere")
+    processes = HostProcesses()
     return Host(
         layout=Layout.of(scope, os.environ),
         files=FileSystem(),
-        systemd=PystemdManager(scope),
-        processes=HostProcesses(),
+        systemd=Systemctl(scope, processes) if early else PystemdManager(scope),
+        processes=processes,
         user=os.geteuid(),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.emit.names import TARGET
+from modelgrid.emit.names import RECOVER, TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 from modelgrid.live import FOLDER as LIVE_FOLDER
@@ -123,6 +123,22 @@ class Layout:
     def lineage(self) -> Path:
         """A random word that tells this host's applied states from all others, from the first that was healthy on."""
         return self.state / "lineage.json"
+
+    @property
+    def notify(self) -> Path:
+        """systemd's socket of that name: each run of systemd makes it anew, and a daemon-reexec does not."""
+        return self.runtime / "systemd/notify"
+
+    @property
+    def recovery_unit(self) -> Path:
+        """The unit that looks after an interrupted change at boot."""
+        return self.state / RECOVER
+
+    @property
+    def recovery_links(self) -> Mapping[Path, str]:
+        """The links by which systemd finds that unit and starts it, there as long as anything is applied."""
+        places = (self.unit_folder / RECOVER, self.unit_folder / "basic.target.wants" / RECOVER)
+        return dict.fromkeys(places, str(self.recovery_unit))
 
     @property
     def lock(self) -> Path:

@@ -76,15 +76,28 @@ def owned_links(files: FileSystem, layout: Layout) -> tuple[Path, ...]:
     )
 
 
+def stale_links(
+    files: FileSystem, layout: Layout, links: Mapping[Path, str], *, applied: bool = True
+) -> tuple[Path, ...]:
+    """Return our links on the host that are none of *links*; without *applied*, the one for the boot among them.
+
+    Those of the recovery unit are not: they stay until no change is under way.
+    """
+    kept = {*links, *layout.recovery_links, *((layout.wants_link,) if applied else ())}
+    return tuple(path for path in owned_links(files, layout) if path not in kept)
+
+
 def remove_links(files: FileSystem, layout: Layout, links: Iterable[Path]) -> None:
     """Remove *links*, all of them ours."""
     folders = set()
     for path in links:
         files.unlink(path)
         folders.add(path.parent)
-    ours = layout.unit_folder / f"{TARGET}.wants"
-    if files.kind(ours) is Kind.FOLDER and not files.listdir(ours):
-        files.rmdir(ours)
-        folders = (folders - {ours}) | {layout.unit_folder}
+    for target in (TARGET, "basic.target"):
+        # as systemctl(1) does
+        wants = layout.unit_folder / f"{target}.wants"
+        if files.kind(wants) is Kind.FOLDER and not files.listdir(wants):
+            files.rmdir(wants)
+            folders = (folders - {wants}) | {layout.unit_folder}
     for folder in sorted(folders):
         sync_folder(files, folder)

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply.files import FileSystem, remove_name, replace_file
@@ -14,11 +15,13 @@ from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from modelgrid.apply.layout import Layout
 
 RECORD_VERSION = 1
+
+#: What the kernel calls this boot (random(4)). A container may see that of its host.
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Phase(Enum):
@@ -162,11 +165,17 @@ class Records:
         }
         self._write(self._layout.secrets, {"units": units})
 
+    def rebooted(self) -> bool:
+        """Say whether the change under way is one of an earlier run of systemd, after which no unit of ours ran on."""
+        data = self._read(self._layout.pending)
+        return data is not None and bool(data.get("boot")) and data["boot"] != self._boot()
+
     def begin(self, pending: Pending) -> None:
         """Record *pending* before the first step that it is about."""
         self._write(
             self._layout.pending,
             {
+                "boot": self._boot(),
                 "from": pending.source,
                 "lefts": list(pending.lefts),
                 "made": list(pending.made),
@@ -203,6 +212,13 @@ class Records:
     def end(self) -> None:
         """Record that nothing is under way."""
         remove_name(self._files, self._layout.pending)
+
+    def _boot(self) -> str:
+        try:
+            boot = self._files.read(_BOOT_ID).decode(errors="replace").strip()
+        except OSError:
+            boot = ""
+        return f"{boot} {self._files.stamp(self._layout.notify)}".strip()
 
     def _write(self, path: Path, fields: dict[str, Any]) -> None:
         text = json.dumps({"record_version": RECORD_VERSION, **fields}, indent=2, sort_keys=True)

@@ -9,8 +9,9 @@ from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sy
 from modelgrid.apply.gateways import Gateways
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.jobs import Jobs
-from modelgrid.apply.links import owned_links, remove_links
+from modelgrid.apply.links import remove_links, stale_links
 from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.recovery_unit import disable_recovery
 from modelgrid.apply.rollout import sweep
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import Unit, units_of
@@ -36,7 +37,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     sweep(host, Jobs(host, on_event, units, tolerant=True))
     Gateways(host).forget()
     generations.switch(None)
-    remove_links(files, layout, owned_links(files, layout))
+    remove_links(files, layout, stale_links(files, layout, {}, applied=False))
     host.systemd.daemon_reload()
     for unit in sorted(units):
         host.systemd.reset_failed(unit)
@@ -47,6 +48,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
         sync_folder(files, layout.base)
     remove_name(files, layout.confirmed)
     remove_name(files, layout.pending)
+    disable_recovery(host)
     if files.kind(layout.state) is Kind.FOLDER:
         remove_tree(files, layout.state)
     if not keep_base:

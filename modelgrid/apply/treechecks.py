@@ -47,7 +47,8 @@ def conflicts(host: Host, tree: Sequence[Artifact]) -> Findings:
     units = units_of(tree)
     quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
     try:
-        check_conflicts(host, links=links_of(tree, host.layout), units=units, quadlets=quadlets)
+        links = {**links_of(tree, host.layout), **host.layout.recovery_links}
+        check_conflicts(host, links=links, units=units, quadlets=quadlets)
     except HostError as error:
         return Findings(problems=(Problem(message=error.message, hint=error.hint or ""),))
     return Findings()

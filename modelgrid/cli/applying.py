@@ -16,6 +16,7 @@ from modelgrid.apply.hostchecks import check_host
 from modelgrid.apply.linger import linger_notes
 from modelgrid.apply.outlook import look_ahead
 from modelgrid.apply.plan_file import check_basis, dump_saved
+from modelgrid.apply.records import Records
 from modelgrid.apply.retention import DEFAULT, Retention
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
@@ -187,6 +188,19 @@ def run_generations(options: argparse.Namespace) -> int:
         for item in generations
     ]
     result(table(rows, ("GENERATION", "CREATED", "AFTER", "")))
+    return 0
+
+
+def run_recover(options: argparse.Namespace) -> int:
+    """Finish or take back a change that was interrupted; what the recovery unit runs."""
+    scope = scope_of(options)
+    host = this_host(scope)
+    if Records(host.files, host.layout).rebooted():
+        host = this_host(scope, early=True)
+    with _signals_interrupt():
+        there_was = execute.recover(host, on_event=_show_event)
+    if not there_was:
+        note("no change was interrupted")
     return 0
 
 

@@ -261,8 +261,9 @@ def _applying(commands: Any) -> None:
     generations = _add(commands, "generations", "applying:run_generations", "list the generations on this host")
     status = _add(commands, "status", "status:run_status", "show the state of every unit")
     _status(status)
+    recover = _add(commands, "recover", "applying:run_recover", "finish or take back a change that was interrupted")
     destroy = _add(commands, "destroy", "applying:run_destroy", "stop and remove everything but weights and volumes")
-    for command in (rollback, generations, status, destroy):
+    for command in (rollback, generations, status, recover, destroy):
         _user(command)
         _host(command, as_root=command in {rollback, destroy})
     _json(generations)

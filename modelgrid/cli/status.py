@@ -48,7 +48,7 @@ def run_status(options: argparse.Namespace) -> int:
 def _show(status: observe.Status) -> None:
     note(f"generation {status.generation}; at boot it {'starts' if status.boots else 'does not start'}")
     if status.interrupted:
-        note("a change is under way, or was killed: the next apply finishes it or takes it back")
+        note("a change is under way, or was killed: modelgrid recover or the next apply finishes it or takes it back")
     rows = [(item.unit, item.model or "-", _state(item), _ago(item.since)) for item in status.units]
     result(table(rows, ("UNIT", "MODEL", "STATE", "SINCE")))
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TARGET = "modelgrid.target"
 GATEWAY = "modelgrid-gateway.service"
+#: Of the host and not of a tree: finishes an interrupted change at boot.
+RECOVER = "modelgrid-recover.service"
 NETWORK = "modelgrid.network"
 #: The podman network that NETWORK makes.
 NETWORK_NAME = "modelgrid"

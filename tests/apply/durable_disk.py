@@ -199,6 +199,10 @@ class DurableDisk(FileSystem):
             return ()
         return tuple(sorted(self.now.entries(inode))) if self.inodes[inode].kind is Kind.FOLDER else ()
 
+    def stamp(self, path: Path) -> str:
+        _, _, inode = self._find(path)
+        return "" if inode is None else str(inode)
+
     def resolve(self, path: Path) -> Path:
         return path
 
@@ -227,6 +231,9 @@ class DurableDisk(FileSystem):
         inode = self._descriptors[descriptor]
         if self.recording:
             self.steps.append(Step(text=f"fsync {inode}", synced=inode, lines=_lines()))
+
+    def syncfs(self, descriptor: int) -> None:
+        raise AssertionError("what it promises is not modelled")
 
     def close(self, descriptor: int) -> None:
         del self._descriptors[descriptor]

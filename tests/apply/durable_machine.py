@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.execute import apply
+from modelgrid.apply.execute import apply, recover
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.host import Host
 from modelgrid.apply.layout import Layout
@@ -69,8 +69,12 @@ class DurableMachine(Machine):
         )
 
     def boot(self) -> None:
-        """Start what systemd starts by itself."""
+        """Start what systemd starts by itself: the recovery unit where it has its condition, then what is wanted."""
         self.systemd.daemon_reload()
+        if self.pending() is not None:
+            assert missing_links(self.files, self.layout.recovery_links) == {}
+            assert b"ExecStart=" in self.files.read(self.layout.recovery_unit)
+            recover(self.process())
         if self.files.kind(self.layout.wants_link) is not None and TARGET in self.systemd.states([TARGET]):
             wanted = self.systemd.states([TARGET])[TARGET]
             if wanted.load == "loaded":
@@ -99,6 +103,7 @@ def machine_on(state: State, foreign: Mapping[Path, bytes]) -> DurableMachine:
     disk = DurableDisk(state)
     disk.recording = False
     _make_folders(disk, Path("/run/systemd/system"))
+    _listen(disk)
     return DurableMachine(disk, foreign)
 
 
@@ -107,12 +112,18 @@ def new_disk(foreign: Mapping[Path, bytes] = FOREIGN) -> DurableDisk:
     disk = DurableDisk()
     for folder in ("/run/systemd/system", "/etc/systemd/system/multi-user.target.wants", "/etc/containers"):
         _make_folders(disk, Path(folder))
+    _listen(disk)
     for path, content in foreign.items():
         _make_folders(disk, path.parent)
         descriptor = disk.open_new(path, 0o644)
         disk.write(descriptor, content)
         disk.close(descriptor)
     return disk
+
+
+def _listen(disk: DurableDisk) -> None:
+    """Make the socket that every run of systemd makes anew."""
+    disk.close(disk.open_new(Path("/run/systemd/notify"), 0o777))
 
 
 def _make_folders(disk: DurableDisk, path: Path) -> None:
@@ -148,7 +159,8 @@ def assert_whole(machine: DurableMachine, allowed: Sequence[Sequence[Artifact] |
 
 
 def assert_boots(machine: DurableMachine) -> None:
-    """After the boot, what the current generation wants runs by it, and nothing else of ours does."""
+    """After the boot, what the current generation wants runs by it, nothing else of ours does, and nothing is left."""
+    assert machine.pending() is None
     generations = Generations(machine.files, machine.layout)
     number = generations.current()
     units = {} if number is None else units_of(generations.read(number))
@@ -165,12 +177,12 @@ def assert_ends(machine: DurableMachine, tree: Sequence[Artifact], *, cut: bool 
     files, layout = machine.files, machine.layout
     assert_whole(machine, [tree])
     assert_runs(machine, tree)
-    links = {*links_of(tree, layout), layout.wants_link}
+    links = {*links_of(tree, layout), layout.wants_link, *layout.recovery_links}
     assert {path for path in owned_links(files, layout) if layout.owns(files.readlink(path) or "")} == links
     number = Generations(files, layout).current()
     assert Records(files, layout).confirmed() == number
     _assert_tidy(machine, {"current", "generations", "lock", "state"}, cut=cut)
-    assert set(files.listdir(layout.state)) == {"confirmed.json", "lineage.json"}
+    assert set(files.listdir(layout.state)) == {"confirmed.json", "lineage.json", layout.recovery_unit.name}
 
 
 def assert_nothing_applied(machine: DurableMachine, *, destroyed: bool, cut: bool = False) -> None:

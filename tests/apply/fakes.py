@@ -63,6 +63,16 @@ class FakeSystemd:
         self.facts.append("reload")
         self._loaded = self._read_units()
 
+    def boot(self) -> None:
+        """Lose every process, and read the unit files that are there; nothing is started yet."""
+        self.running, self.failed, self.facts = {}, set(), []
+        self._loaded = self._read_units()
+
+    def start_wanted(self) -> None:
+        """Go on with the boot: start the target, and with it what it wants, if its link is there."""
+        if self._files.readlink(self._layout.wants_link) is not None and "modelgrid.target" in self._loaded:
+            self._start("modelgrid.target")
+
     def enqueue(self, verb: Verb, unit: str) -> Job:
         if unit not in self._loaded and unit not in self.running and unit not in self.failed:
             raise HostError(f"systemd: Unit {unit} not found.")
@@ -361,6 +371,9 @@ class SteppedFiles(FileSystem):
         # the disk itself is not on trial here, and this is what takes the time
         self._steps.take("fsync", changes=False)
 
+    def syncfs(self, descriptor: int) -> None:
+        self._steps.take("syncfs", changes=False)
+
     def close(self, descriptor: int) -> None:
         if self._steps.dead:
             raise Killed
@@ -453,6 +466,8 @@ class Machine:
             (root / folder).mkdir(parents=True)
         self.files.real(Path(GENERATOR)).parent.mkdir(parents=True)
         self.files.real(Path(GENERATOR)).touch()
+        self._boots = 0
+        self._new_boot()
 
     def host(self, steps: Steps | None = None) -> Host:
         """The seams as a new process has them."""
@@ -489,6 +504,17 @@ class Machine:
             if not self.seen or self.seen[-1] != content:
                 self.seen.append(content)
                 self.systemd.facts.append("routes")
+
+    def power_cycle(self) -> None:
+        """Everything ends at once and the host boots, up to where the recovery unit has its turn."""
+        self.systemd.boot()
+        self._new_boot()
+
+    def _new_boot(self) -> None:
+        self._boots += 1
+        boot_id = self.real("/proc/sys/kernel/random/boot_id")
+        boot_id.parent.mkdir(parents=True, exist_ok=True)
+        boot_id.write_text(f"boot {self._boots}\n")
 
     def manifest_in_use(self) -> str | None:
         if self.gateway_deaf or "modelgrid-gateway.service" not in self.systemd.running:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import plan
@@ -26,28 +25,16 @@ from tests.apply.fakes import Killed, Machine, Steps
 from tests.apply.test_planner import trees
 from tests.apply.trees import hosted, tree
 
+pytestmark = pytest.mark.usefixtures("no_preflight")
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from modelgrid.apply.host import Host
     from modelgrid.emit.artifact import Artifact
 
     Prepare = Callable[[Machine], None]
     Operation = Callable[[Host], object]
-
-
-@pytest.fixture(autouse=True)
-def _no_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage is no part of the live tree, and is what takes most of the time of these many runs."""
-    monkeypatch.setattr(execute, "check_stage", lambda host, artifacts: None)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder in memory where there is one: nothing here is about the disk."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
-        yield Path(name)
 
 
 OLD = tree({"a": 4096, "gone": 4096}, {"b": 4096}, pulled="example.org/serve:1")
