@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -75,3 +76,30 @@ def test_what_the_plan_lists_is_what_systemd_does(grid: Grid, capsys: pytest.Cap
     assert grid.plan()[0] == 0
     with capsys.disabled():
         print(f"\n  {len(STEPS)} changes in a row: each did what its plan lists, and nothing else")
+
+
+def written(machine: Machine) -> str:
+    """Every file and link of ours and beside it, with the times of its last changes."""
+    folders = "/etc/modelgrid /etc/systemd/system /etc/containers /run/systemd/generator /run/modelgrid"
+    found = f"find {folders} -printf '%p %T@ %C@ %l\\n' 2>/dev/null | sort"
+    return machine.run(["sh", "-c", f"{found}; journalctl --boot --quiet | grep -cF 'Reloading...'"]).stdout
+
+
+def test_an_apply_with_nothing_to_do_writes_nothing_and_is_quick(
+    grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid.apply(LIGHT)
+    before, up = written(grid.machine), runs(grid.machine)
+    times: dict[str, list[float]] = {"check": [], "apply": []}
+    for _ in range(5):
+        for command, taken in times.items():
+            start = time.monotonic()
+            grid.modelgrid(command, FILE)
+            taken.append(time.monotonic() - start)
+
+    assert (written(grid.machine), runs(grid.machine)) == (before, up)
+    check, applied = (min(taken) for taken in times.values())
+    with capsys.disabled():
+        print(f"\n  check takes {check:.2f} s, an apply with nothing to do {applied - check:.2f} s more")
+    # half a second where nothing else runs; benchmarks/apply.py measures it
+    assert applied - check < 1.5
