@@ -130,6 +130,7 @@ class Container:
         manager: who makes the container.
         image: fully qualified reference.
         pull: whether a ``.image`` unit pulls it; a ``localhost/`` image must be on the host already.
+        pull_size: bytes that a host pulls which has nothing of it; 0 where that is not known.
         entrypoint: replaces the image's entrypoint; empty leaves it as it is.
         arguments: given to the entrypoint.
         port: where the server listens inside the container.
@@ -148,6 +149,7 @@ class Container:
     manager: Manager = Manager.QUADLET
     image: str
     pull: bool
+    pull_size: int = 0
     entrypoint: str = ""
     arguments: tuple[str, ...] = ()
     port: int

@@ -108,6 +108,11 @@ class FileSystem:
         except OSError:
             return None
 
+    def free(self, path: Path) -> int:
+        """Return the bytes that a user who is not root may still write to the file system of *path* (statvfs(3))."""
+        found = os.statvfs(self.real(path))
+        return found.f_bavail * found.f_frsize
+
     def readable(self, path: Path) -> bool:
         """Say whether *path* may be read (access(2))."""
         return os.access(self.real(path), os.R_OK)

@@ -16,6 +16,7 @@ from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
 from modelgrid.apply.records import Behind, Records
 from modelgrid.apply.secrets import rotated, secret_uses
+from modelgrid.apply.space import seen
 from modelgrid.apply.systemd import UNKNOWN, Verb
 from modelgrid.apply.treechecks import conflicts, may_look, refuse, shortcomings
 from modelgrid.apply.units import units_of
@@ -25,6 +26,7 @@ from modelgrid.placement_record import PLACEMENT, PlacementRecordError, load_pla
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from modelgrid.apply.host import Host
     from modelgrid.apply.plan import Plan
@@ -96,17 +98,18 @@ class Status:
         }
 
 
-def plan(desired: Sequence[Artifact], host: Host) -> Plan:
+def plan(desired: Sequence[Artifact], host: Host, *, unpacked: Path | None = None) -> Plan:
     """Return what ``apply`` would do to *host* now, and why it would refuse to.
 
-    Needs no rights; keys that may not be read are compared by hash.
+    Needs no rights; keys that may not be read are compared by hash. *unpacked* is the folder that the caller of apply
+    unpacks weights to before.
 
     Raises:
         HostError: it cannot be found out: the host is none for apply, or systemd does not answer.
     """
     check_host(host, managers=managers_of(desired), writing=False)
     host = settled(host)
-    found, findings = _examine(host, desired)
+    found, findings = _examine(host, desired, unpacked=unpacked)
     notes = (*found.notes, *findings.notes, *linger_notes(host))
     found = replace(found, problems=findings.problems, notes=notes)
     if Records(host.files, host.layout).pending() is None:
@@ -124,7 +127,7 @@ def check_tree(host: Host, tree: Sequence[Artifact]) -> tuple[str, ...]:
     return refuse(_examine(host, tree)[1])
 
 
-def _examine(host: Host, tree: Sequence[Artifact]) -> tuple[Plan, Findings]:
+def _examine(host: Host, tree: Sequence[Artifact], *, unpacked: Path | None = None) -> tuple[Plan, Findings]:
     """Return the plan to *tree*, and everything that is wrong about it."""
     findings = conflicts(host, tree)
     try:
@@ -134,7 +137,9 @@ def _examine(host: Host, tree: Sequence[Artifact]) -> tuple[Plan, Findings]:
         refuse(findings)
         raise
     trees = (current_tree(host) or (), *suspected_trees(host))
-    return plan, findings + shortcomings(host, tree, trees, plan)
+    if may_look(host):
+        plan = replace(plan, images=seen(host, plan.images))
+    return plan, findings + shortcomings(host, tree, trees, plan, unpacked=unpacked)
 
 
 def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:

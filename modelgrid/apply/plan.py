@@ -89,6 +89,33 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """An image that is pulled where it is missing.
+
+    Attributes:
+        image: as the unit has it.
+        program: who pulls it.
+        size: bytes of a pull by a host that has nothing of it; none where that is not known.
+        present: whether the host has it; none where nobody looked.
+    """
+
+    image: str
+    program: str = "podman"
+    size: int | None = None
+    present: bool | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest that the image is pinned to; empty where it is not."""
+        return self.image.partition("@")[2]
+
+    @property
+    def bytes(self) -> int | None:
+        """What is pulled at most, in bytes; none where that is not known."""
+        return 0 if self.present else self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretUse:
     """A unit that uses a secret.
 
@@ -131,7 +158,7 @@ class Plan:
         links: links that someone removed from the host and that are made again.
         waiting: servers that go on by an older definition, sorted.
         unchanged: units that are left alone, sorted.
-        images: images that are pulled where the host lacks them, sorted.
+        images: images that are pulled where the host lacks them, sorted by name.
         secrets: what secrets the units of the desired tree use, in the order of the units.
         relaxations: what loosens the isolation of a unit in the desired tree.
         notes: what else should be known, one sentence each.
@@ -144,7 +171,7 @@ class Plan:
     links: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     unchanged: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
+    images: tuple[Pull, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
     relaxations: tuple[Relaxation, ...] = ()
     notes: tuple[str, ...] = ()
@@ -181,7 +208,16 @@ class Plan:
                 {"unit": item.unit, "model": item.model or None, "reasons": list(item.reasons)} for item in self.waiting
             ],
             "unchanged": list(self.unchanged),
-            "images": list(self.images),
+            "images": [
+                {
+                    "image": item.image,
+                    "digest": item.digest or None,
+                    "pulled_by": item.program,
+                    "present": item.present,
+                    "bytes": item.bytes,
+                }
+                for item in self.images
+            ],
             "secrets": [
                 {"unit": item.unit, "model": item.model or None, "name": item.name, "kind": item.kind}
                 for item in self.secrets

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Waiting, Wave
+from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Pull, Waiting, Wave
 from modelgrid.apply.relaxations import relaxations_of
 from modelgrid.apply.systemd import UNKNOWN, UnitState, Verb
 from modelgrid.apply.units import Role, Unit, differences, units_of
@@ -67,7 +67,7 @@ def make_plan(
         unchanged=tuple(
             name for name in planner.wanted if name in planner.had and name not in touched and name not in waiting
         ),
-        images=tuple(sorted(unit.image for name, unit in planner.wanted.items() if unit.image and name in touched)),
+        images=_pulls(unit for name, unit in planner.wanted.items() if unit.image and name in touched),
         relaxations=tuple(item for unit in planner.wanted.values() for item in relaxations_of(unit)),
         notes=tuple(
             f"{name} is masked and stays down; to allow it: systemctl unmask {name}"
@@ -194,6 +194,11 @@ class _Planner:
 
     def _state(self, unit: Unit) -> UnitState:
         return self._states.get(unit.name, UNKNOWN)
+
+
+def _pulls(units: Iterable[Unit]) -> tuple[Pull, ...]:
+    found = {Pull(image=unit.image, program=unit.program, size=unit.pull_size) for unit in units}
+    return tuple(sorted(found, key=lambda pull: (pull.image, pull.program)))
 
 
 def _in_order(actions: Iterable[Action]) -> tuple[Action, ...]:

@@ -11,6 +11,7 @@ from modelgrid.apply.listeners import holders, listeners
 from modelgrid.apply.needs import listens_of, needs_of
 from modelgrid.apply.problems import Findings, Problem, Refusal
 from modelgrid.apply.secrets import secret_findings
+from modelgrid.apply.space import space_findings
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError
@@ -54,10 +55,18 @@ def conflicts(host: Host, tree: Sequence[Artifact]) -> Findings:
     return Findings()
 
 
-def shortcomings(host: Host, tree: Sequence[Artifact], trees: Iterable[Sequence[Artifact]], plan: Plan) -> Findings:
+def shortcomings(
+    host: Host,
+    tree: Sequence[Artifact],
+    trees: Iterable[Sequence[Artifact]],
+    plan: Plan,
+    *,
+    unpacked: Path | None = None,
+) -> Findings:
     """Find what the units of *tree* lack on *host* that *plan* starts, or changes for a later start.
 
     What runs and is left alone is not asked about: it has what it needs. *trees* are those that units run by now.
+    Weights that are missing in the folder *unpacked* are unpacked there before anything else is done.
     """
     changed = {item.path for item in plan.files}
     started = {action.unit for action in plan.actions if action.verb in {Verb.START, Verb.RESTART}}
@@ -70,8 +79,8 @@ def shortcomings(host: Host, tree: Sequence[Artifact], trees: Iterable[Sequence[
     if not may_look(host):
         note = "without root's rights it is not known whether the images, secrets and files are there"
         return Findings(problems=problems, notes=(note,))
-    problems += (*_mounts(host, units, needs), *_images(host, units, concerned))
-    return Findings(problems=problems) + secret_findings(host, concerned)
+    problems += (*_mounts(host, units, needs, unpacked), *_images(host, units, concerned))
+    return Findings(problems=problems) + secret_findings(host, concerned) + space_findings(host, plan.images)
 
 
 def may_look(host: Host) -> bool:
@@ -137,13 +146,16 @@ def _cdi_hint(device: str) -> str:
     return f"write the CDI specification of {vendor} anew"
 
 
-def _mounts(host: Host, units: Mapping[str, Unit], needs: Mapping[str, Needs]) -> Iterator[Problem]:
+def _mounts(
+    host: Host, units: Mapping[str, Unit], needs: Mapping[str, Needs], unpacked: Path | None
+) -> Iterator[Problem]:
     wanted: dict[str, str] = {}
     for name, need in needs.items():
         for path in need.mounts:
             wanted.setdefault(path, name)
     for path, name in sorted(wanted.items()):
-        if host.files.identity(Path(path)) is None:
+        comes = unpacked is not None and Path(path).is_relative_to(unpacked)
+        if not comes and host.files.identity(Path(path)) is None:
             yield Problem(
                 message=f"{path}, which {_subject(units[name])} is to see, is not on this host",
                 hint="put it there, or correct the path",

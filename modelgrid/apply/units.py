@@ -82,6 +82,12 @@ class Unit:
         return image.replace("%%", "%") if self.role is Role.IMAGE else ""
 
     @property
+    def pull_size(self) -> int | None:
+        """Bytes that a host pulls which has nothing of its image; none where that is not known."""
+        said = self.value("X-ModelGrid", "Size")
+        return int(said) if said.isascii() and said.isdecimal() else None
+
+    @property
     def manager(self) -> Manager | None:
         """Who makes the container, network or image of it; none where it has none."""
         if not self.plain:

@@ -33,7 +33,15 @@ from modelgrid.cli.pipeline import (
     target_facts,
 )
 from modelgrid.cli.plan_files import check_output, digests, facts_of, inputs_of, read_plan, write_plan
-from modelgrid.cli.planning import action_lines, downtime_lines, failure_data, memory_lines, places, plan_data
+from modelgrid.cli.planning import (
+    action_lines,
+    downtime_lines,
+    failure_data,
+    image_lines,
+    memory_lines,
+    places,
+    plan_data,
+)
 from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.compile.gpu_table import gpu_data, gpu_lines
 from modelgrid.errors import HostError, ModelGridError, UsageError
@@ -68,7 +76,7 @@ def run_plan(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_output(options.output)
     emitted = _desired(options, host, writing=False)
-    plan = observe.plan(emitted.tree, host)
+    plan = observe.plan(emitted.tree, host, unpacked=Path(local_folders(scope_of(options)).weights))
     outlook = look_ahead(plan, emitted.tree, host)
     place = places(emitted.checked.document if emitted.checked is not None else None)
     shown = {**plan_data(plan, outlook, place), "gpus": gpu_data(emitted.gpus)}
@@ -330,7 +338,7 @@ def _show_plan(plan: Plan, outlook: Outlook, gpus: tuple[GpuUse, ...], place: Ca
         result("a new generation is written; nothing that runs is touched")
     for title, lines in (
         ("links that are missing", plan.links),
-        ("images, pulled where they are missing", plan.images),
+        ("images, pulled where they are missing", image_lines(plan)),
         ("secrets, by name", _secret_lines(plan)),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),
         ("while this is applied", downtime_lines(outlook.downtimes)),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from modelgrid.apply.downtime import Downtime
     from modelgrid.apply.gpu_memory import GpuChange
     from modelgrid.apply.outlook import Outlook
-    from modelgrid.apply.plan import Plan
+    from modelgrid.apply.plan import Plan, Pull
     from modelgrid.apply.units import ChangedKey
     from modelgrid.config.load import Document
     from modelgrid.diagnostics import Location
@@ -223,3 +223,19 @@ def _size(memory: int | None) -> str:
     if memory is None:
         return "nothing"
     return format_size(memory) if memory else "an unknown amount"
+
+
+def image_lines(plan: Plan) -> list[str]:
+    """Return a line for each image: whether it is there, or what is pulled of it."""
+    return [
+        f"{item.image}: {'is there' if item.present else _pulled(item)}"
+        f"{f', by {item.program}' if item.program != 'podman' else ''}"
+        for item in plan.images
+    ]
+
+
+def _pulled(item: Pull) -> str:
+    if item.bytes is None:
+        return "of a size that no lock file tells"
+    # nobody looked: it may be there
+    return f"{'' if item.present is False else 'at most '}{format_size(item.bytes)}"

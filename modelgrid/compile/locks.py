@@ -143,6 +143,8 @@ def unused(wants: Wants, lock: Lock) -> tuple[tuple[str, str], ...]:
 def apply_lock(deployment: Deployment, lock: Lock, *, machine: str) -> tuple[Deployment, tuple[Fault, ...]]:
     """Return *deployment* with every image that is pulled pinned as *lock* has it, for a host of *machine* (uname -m).
 
+    Each gets the size that it is pulled with, where the lock knows.
+
     What the lock does not have stays as it is: :func:`missing` says so. An image that the lock has for other
     architectures alone is a fault.
     """
@@ -166,4 +168,5 @@ def _pinned(server: ModelServer, lock: Lock, machine: str, faults: list[Fault]) 
                 hint="choose an image for that host",
             )
         )
-    return replace(server, launch=replace(launch, image=lock.pin(launch.image)))
+    size = lock.pull_size(launch.image, machine) or 0
+    return replace(server, launch=replace(launch, image=lock.pin(launch.image), pull_size=size))

@@ -56,8 +56,8 @@ def _server(server: ModelServer, deployment: Deployment) -> Artifact:
 
 def _image(launch: Container, deployment: Deployment) -> Artifact:
     if launch.manager is Manager.QUADLET:
-        return quadlet.image(launch.image, podman=deployment.podman_program)
-    return plain.image(launch.manager, launch.image, deployment)
+        return quadlet.image(launch.image, podman=deployment.podman_program, size=launch.pull_size)
+    return plain.image(launch, deployment)
 
 
 def _network(network: Network, deployment: Deployment) -> Artifact:

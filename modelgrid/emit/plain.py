@@ -63,15 +63,17 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     return Artifact(path=f"{UNITS}/{model.unit}", content=content)
 
 
-def image(manager: Manager, reference: str, deployment: Deployment) -> Artifact:
-    """Return the service that pulls the image *reference* where it is not there yet.
+def image(launch: Container, deployment: Deployment) -> Artifact:
+    """Return the service that pulls the image of *launch* where it is not there yet.
 
     Raises:
         Unrepresentable: the container engine would take it for an option.
     """
+    manager, reference = launch.manager, launch.image
     _check_image(reference)
     program = _program(manager, deployment)
     values = {
+        "size": token(launch.pull_size) if launch.pull_size else "",
         "description": line(reference),
         "docker": manager is Manager.DOCKER,
         "manager": token(manager.value),

@@ -57,6 +57,8 @@ def pull_service(unit: EditableUnit, target: OldTarget) -> EditableUnit:
         Entry("SyslogIdentifier", "%N"),
         Entry("ExecStart", line, origins=origins),
     ]
+    size = unit.value("X-ModelGrid", "Size")
     unit = unit.with_section("Image", ()).with_section("X-ModelGrid", ())
     unit = unit.adding("Unit", [Entry("RequiresMountsFor", "%t/containers")]).adding("Service", service)
-    return replace(unit, sections=(*unit.sections, Section("X-ModelGrid", (Entry("Image", image),), lead=("",))))
+    told = [Entry("Image", image), *([Entry("Size", size)] if size else [])]
+    return replace(unit, sections=(*unit.sections, Section("X-ModelGrid", tuple(told), lead=("",))))

@@ -22,7 +22,7 @@ from modelgrid.emit.quoting import (
     lookup_strv,
 )
 from modelgrid.emit.render import render
-from modelgrid.emit.systemd_quoting import command, line, seconds, word
+from modelgrid.emit.systemd_quoting import command, line, seconds, token, word
 from modelgrid.ir import Isolated, Published
 
 if TYPE_CHECKING:
@@ -87,14 +87,21 @@ def container(model: ModelServer, launch: Container, deployment: Deployment) -> 
     return Artifact(path=f"{QUADLETS}/{names.container_file(model)}", content=content)
 
 
-def image(reference: str, *, podman: str) -> Artifact:
-    """Return the quadlet that pulls the image *reference* where it is not there yet. *podman*: the program.
+def image(reference: str, *, podman: str, size: int = 0) -> Artifact:
+    """Return the quadlet that pulls the image *reference* where it is not there yet.
+
+    *podman*: the program; *size*: of the whole pull in bytes, 0 where that is not known.
 
     Raises:
         Unrepresentable: podman would take it for something else than an image.
     """
     is_missing = command("/bin/sh", "-c", f'! {podman} image exists "$0"', reference)
-    values = {"description": line(reference), "image": _image(reference), "missing": is_missing}
+    values = {
+        "description": line(reference),
+        "image": _image(reference),
+        "missing": is_missing,
+        "size": token(size) if size else "",
+    }
     return Artifact(
         path=f"{QUADLETS}/{names.image_file(reference)}",
         content=render("quadlet/image.image.j2", values),

@@ -205,6 +205,7 @@ class FakeProcesses:
         missing_images: local images that podman does not have.
         containers_removed: what ``podman rm`` was asked to remove.
         secrets: podman's secrets, each with its id, which every new value changes.
+        repositories: of the images that podman has.
         containers: what ``podman ps`` shows.
         images: the ids of images by their names.
     """
@@ -220,6 +221,7 @@ class FakeProcesses:
     missing_images: set[str] = field(default_factory=set)
     containers_removed: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    repositories: list[str] = field(default_factory=list)
     containers: list[dict[str, object]] = field(default_factory=list)
     images: dict[str, str] = field(default_factory=dict)
 
@@ -239,17 +241,22 @@ class FakeProcesses:
         raise AssertionError(argv)
 
     def _podman(self, *argv: str) -> Completed:
+        said = ""
         match argv:
             case ("--version",):
-                return Completed(returncode=0, stdout=f"{self.podman}\n", stderr="")
+                said = f"{self.podman}\n"
             case ("network", "rm", name):
                 self.networks_removed.append(name)
             case ("image", "exists", name):
                 return Completed(returncode=1 if name in self.missing_images else 0, stdout="", stderr="")
+            case ("info", "--format", _):
+                said = "/var/lib/containers/storage\n"
+            case ("images", "--format", _):
+                said = "\n".join(self.repositories)
             case ("secret", "inspect", *names):
                 return self._secrets(names)
             case ("ps", "--all", "--format", "json"):
-                return Completed(returncode=0, stdout=json.dumps(self.containers), stderr="")
+                said = json.dumps(self.containers)
             case ("image", "inspect", "--format", "{{.Id}}", name):
                 known = self.images.get(name)
                 return Completed(returncode=0 if known else 125, stdout=f"{known}\n" if known else "", stderr="")
@@ -257,7 +264,7 @@ class FakeProcesses:
                 self.containers_removed.append(name)
             case _:
                 raise AssertionError(argv)
-        return Completed(returncode=0, stdout="", stderr="")
+        return Completed(returncode=0, stdout=said, stderr="")
 
     def _docker(self, *argv: str) -> Completed:
         match argv:

@@ -180,7 +180,7 @@ def test_files_images_and_unchanged_units_are_listed() -> None:
         "routing.json": Change.ALTER,
         "units/modelgrid-model-b.service": Change.ADD,
     }
-    assert found.images == ("x/y:2",)
+    assert [item.image for item in found.images] == ["x/y:2"]
     assert found.unchanged == (NETWORK, TARGET)
 
 

@@ -30,6 +30,7 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {
             "image": "localhost/other:1",
             "pull": False,
+            "pull_size": 1,
             "entrypoint": "",
             "arguments": ("--other",),
             "attachment": ir.Published(port=20009),
