@@ -17,6 +17,7 @@ from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.files import locked, make_folder
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.hostchecks import check_host, managers_of, settled
+from modelgrid.apply.leftovers import images_left
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Handover, Plan
 from modelgrid.apply.preflight import check_stage
@@ -325,7 +326,8 @@ class _Change:
 
     def _write(self, desired: Sequence[Artifact], parent: int | None) -> int:
         try:
-            number = self._generations.write(desired, parent=parent, created=self._host.now())
+            left = images_left(self._generations, desired)
+            number = self._generations.write(desired, parent=parent, created=self._host.now(), images_left=left)
         except OSError:
             with contextlib.suppress(OSError):
                 self._generations.clean()

@@ -53,6 +53,7 @@ class Generation:
         created: when it was made, in RFC 3339 with UTC; for people, nothing is ordered by it.
         parent: the generation that it took over from, which ``rollback`` goes back to; none for the first.
         current: whether the host runs it.
+        images_left: images that generations before it pulled, and it does not.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Generation:
     parent: int | None
     modelgrid: str
     current: bool
+    images_left: tuple[str, ...] = ()
 
 
 class Fault(Enum):
@@ -160,11 +162,18 @@ class Generations:
                 faults[path] = Fault.ALTERED
         return faults
 
-    def write(self, artifacts: Sequence[Artifact], *, parent: int | None, created: datetime) -> int:
+    def write(
+        self,
+        artifacts: Sequence[Artifact],
+        *,
+        parent: int | None,
+        created: datetime,
+        images_left: Sequence[str] = (),
+    ) -> int:
         """Write a new generation beside the others and return its number. Nothing uses it yet.
 
-        *parent* is the generation that it takes over from. It is complete on the disk before it has its name, so there
-        is no half generation under a number.
+        *parent* is the generation that it takes over from, *images_left* what it remembers of those before. It is
+        complete on the disk before it has its name, so there is no half generation under a number.
         """
         number = max(self.numbers(), default=0) + 1
         folder = self._layout.generations / f".tmp-{number}"
@@ -173,7 +182,7 @@ class Generations:
         for inner in sorted(folders - {folder}):
             self._files.mkdir(inner)
         contents = {item.path: (item.content.encode(), item.mode) for item in artifacts}
-        contents[INFO] = (self._info(number, parent, created), 0o644)
+        contents[INFO] = (self._info(number, parent, created, images_left), 0o644)
         for path, (content, mode) in sorted(contents.items()):
             write_new(self._files, folder / path, content, mode)
         sums = checksums({path: content for path, (content, _) in contents.items()})
@@ -233,11 +242,12 @@ class Generations:
         found = read_checksums(text)
         return {path: digest for path, digest in found.items() if ".." not in PurePosixPath(path).parts}
 
-    def _info(self, number: int, parent: int | None, created: datetime) -> bytes:
+    def _info(self, number: int, parent: int | None, created: datetime, images_left: Sequence[str]) -> bytes:
         return _json(
             {
                 "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "generation_version": GENERATION_VERSION,
+                "images_left": list(images_left),
                 "modelgrid": __version__,
                 "number": number,
                 "parent": parent,
@@ -250,13 +260,14 @@ class Generations:
         except (OSError, ValueError):
             data = None
         info = data if isinstance(data, dict) else {}
-        parent = info.get("parent")
+        parent, images = info.get("parent"), info.get("images_left")
         return Generation(
             number=number,
             created=str(info.get("created", "")),
             parent=parent if isinstance(parent, int) else None,
             modelgrid=str(info.get("modelgrid", "")),
             current=number == current,
+            images_left=tuple(map(str, images)) if isinstance(images, list) else (),
         )
 
 

@@ -263,9 +263,15 @@ def _applying(commands: Any) -> None:
     _status(status)
     recover = _add(commands, "recover", "applying:run_recover", "finish or take back a change that was interrupted")
     destroy = _add(commands, "destroy", "applying:run_destroy", "stop and remove everything but weights and volumes")
-    for command in (rollback, generations, status, recover, destroy):
+    gc = _add(
+        commands, "gc", "collecting:run_gc", "show weights, volumes and images that no generation needs, or remove them"
+    )
+    gc.add_argument("--yes", action="store_true", help="remove what it would show")
+    _retention(gc)
+    _json(gc)
+    for command in (rollback, generations, status, recover, destroy, gc):
         _user(command)
-        _host(command, as_root=command in {rollback, destroy})
+        _host(command, as_root=command in {rollback, recover, destroy, gc})
     _json(generations)
 
 
