@@ -40,7 +40,7 @@ def to_json(report: Report, *, error: ModelGridError | None = None) -> str:
     import json  # noqa: PLC0415  only for tools
 
     data: dict[str, Any] = {
-        "diagnostics": [_data(item) for item in report],
+        "diagnostics": [diagnostic_data(item) for item in report],
         "errors": len(report.errors) + (error is not None),
         "warnings": len(report.warnings),
     }
@@ -50,7 +50,8 @@ def to_json(report: Report, *, error: ModelGridError | None = None) -> str:
     return json.dumps(data, indent=2, ensure_ascii=True)
 
 
-def _data(item: Diagnostic) -> dict[str, Any]:
+def diagnostic_data(item: Diagnostic) -> dict[str, Any]:
+    """Return *item* as values that JSON has."""
     location = item.location
     return {
         "code": item.code,

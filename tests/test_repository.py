@@ -17,7 +17,7 @@ SHELL_SCRIPTS = [
     path
     for folder in (ROOT / "scripts", ROOT / ".ci")
     for path in sorted(folder.iterdir())
-    if path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash"))
+    if path.is_file() and path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash"))
 ]
 
 

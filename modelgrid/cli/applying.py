@@ -105,12 +105,12 @@ def run_apply(options: argparse.Namespace) -> int:
         return _apply_saved(saved, options)
     scope = scope_of(options)
     host = this_host(scope)
-    emitted = _desired(options, host, writing=True)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_failure_as_json(options, host))
+        emitted = _desired(options, host, writing=True)
         if emitted.checked is not None:
             _unpack(package_sources(emitted.checked.config), scope)
             stack.enter_context(locating(emitted.checked.document))
-        stack.enter_context(_failure_as_json(options, host))
         stack.enter_context(_signals_interrupt())
         outcome = execute.apply(
             emitted.tree,
@@ -129,12 +129,12 @@ def _apply_saved(saved: SavedPlan, options: argparse.Namespace) -> int:
     if options.user and saved.scope is not Scope.USER:
         raise UsageError("the plan is for the system's units", hint="leave out --user")
     host = this_host(saved.scope)
-    known = facts_of(probe_host())
-
-    def guard() -> None:
-        check_basis(saved, host, facts=known, files=digests(saved.basis.files))
-
     with _failure_as_json(options, host), _signals_interrupt():
+        known = facts_of(probe_host())
+
+        def guard() -> None:
+            check_basis(saved, host, facts=known, files=digests(saved.basis.files))
+
         # asked by apply as well, but no weights are to be unpacked for a plan that is not carried out
         guard()
         _unpack(map(parse_source, saved.weights), saved.scope)

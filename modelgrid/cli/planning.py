@@ -9,8 +9,10 @@ from modelgrid.apply.downtime import Service
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.plan import Change
 from modelgrid.diagnostics import parse_path
+from modelgrid.errors import ConfigError
 from modelgrid.quantities import format_size, write_duration
 from modelgrid.redaction import mask, mask_line
+from modelgrid.rendering import diagnostic_data
 from modelgrid.review.text import change_line, visible
 from modelgrid.review.values import KeyChange
 
@@ -183,11 +185,13 @@ def plan_data(plan: Plan, outlook: Outlook, place: Callable[[str], Location | No
 def failure_data(error: ModelGridError, *, generation: int | None) -> dict[str, Any]:
     """Return why a change failed, and the *generation* that is current now, as values that JSON has."""
     failures = error.failures if isinstance(error, ApplyError) else ()
+    report = error.report if isinstance(error, ConfigError) else None
     return {
         "generation": generation,
         "changed": False,
         "error": error.message,
         "hint": error.hint,
+        "diagnostics": [diagnostic_data(item) for item in report or ()],
         "failures": [
             {
                 "unit": item.unit,

@@ -131,3 +131,26 @@ def test_a_plan_for_the_systems_units_is_not_one_for_a_users(
     assert main(["apply", str(kept), "--user"]) == 2
     assert "leave out --user" in capsys.readouterr().err
     assert machine.current() is None
+
+
+def test_apply_in_json_has_an_object_for_a_fault_of_the_file_too(
+    machine: Machine, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG.replace("context: 1024", "context: many"), encoding="utf-8")
+
+    assert main(["apply", str(config), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["error"], said["generation"], said["failures"]) == ("1 error", None, [])
+    assert [(item["path"], item["line"]) for item in said["diagnostics"]] == [("$.models.tool.context", 10)]
+    assert machine.current() is None
+
+
+def test_a_plan_is_for_one_host_and_not_for_those_over_ssh(
+    machine: Machine, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "plan.json"
+    main(["plan", str(config), "-o", str(kept)])
+
+    assert main(["apply", str(kept), "--host", "ssh://root@nowhere.invalid"]) == 2
+    assert "is a plan of this host" in capsys.readouterr().err
+    assert machine.current() is None
