@@ -16,6 +16,7 @@ from modelgrid.apply.process import HostProcesses
 from modelgrid.apply.systemctl import Systemctl
 from modelgrid.apply.systemd import PystemdManager
 from modelgrid.errors import HostError
+from modelgrid.host.probe import interpreter
 from modelgrid.ports import reachable
 
 if TYPE_CHECKING:
@@ -89,4 +90,5 @@ def this_host(scope: Scope, *, early: bool = False) -> Host:
         systemd=Systemctl(scope, processes) if early else PystemdManager(scope),
         processes=processes,
         user=os.geteuid(),
+        python=interpreter(),
     )

@@ -28,11 +28,25 @@ def probe(programs: Iterable[str]) -> HostFacts:
         podman=_podman_version(),
         systemd=_systemd_version(),
         home=_home(),
-        python=sys.executable,
+        python=interpreter(),
         programs=tuple((name, path) for name in sorted({*programs, *_ENGINES}) if (path := shutil.which(name))),
         embedded_llama=importlib.util.find_spec("xllamacpp") is not None,
         gpus=all_gpus(),
     )
+
+
+def interpreter() -> str:
+    """Return the path of this Python by the one name that it has for everyone, ``python3`` where that is it too.
+
+    Who calls it ``python`` today and ``python3.11`` tomorrow, as the first line of a script may, means the same
+    program: units that name it must not be others for that.
+    """
+    usual = Path(sys.executable).with_name("python3")
+    try:
+        is_same = usual.samefile(sys.executable)
+    except OSError:
+        return sys.executable
+    return str(usual) if is_same else sys.executable
 
 
 #: Programs that make containers.

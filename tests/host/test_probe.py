@@ -13,7 +13,7 @@ import pytest
 from modelgrid.cli import main
 from modelgrid.host import cdi
 from modelgrid.host.facts import Gpu, Vendor
-from modelgrid.host.probe import nvidia_gpus
+from modelgrid.host.probe import interpreter, nvidia_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,3 +144,22 @@ def test_gpu_list_without_a_gpu_is_empty_and_no_fault(
     captured = capsys.readouterr()
     assert captured.out == shown
     assert ("no GPU" in captured.err) == (not arguments)
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "python3.11"])
+def test_an_interpreter_is_the_same_by_each_of_its_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in ("python", "python3", "python3.11"):
+        (tmp_path / other).symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / name))
+
+    assert interpreter() == str(tmp_path / "python3")
+
+
+def test_an_interpreter_that_is_not_python3_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pypy").touch()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "pypy"))
+    assert interpreter() == str(tmp_path / "pypy")
+    (tmp_path / "python3").touch()
+    assert interpreter() == str(tmp_path / "pypy")
