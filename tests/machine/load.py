@@ -102,6 +102,7 @@ class Load:
         self._failures: list[str] = []
         self._wait = 0.0
         self._gap = 0.0
+        self._asked = 0.0
         self._answered = [0.0] * clients
 
     def __enter__(self) -> Self:
@@ -123,6 +124,10 @@ class Load:
         """Whether each client has had a whole answer to a request that it began after *since* (time.monotonic)."""
         return min(self._answered) > since
 
+    def has_asked(self, *, since: float) -> bool:
+        """Whether a request was begun after *since*. :meth:`stop` waits for its answer."""
+        return self._asked > since
+
     def stop(self) -> Counts:
         """Let every client end the request that it has, and return what they saw. May be called again."""
         self._stop.set()
@@ -141,7 +146,7 @@ class Load:
     async def _client(self, number: int, *, keeps: bool) -> None:
         connection: _Connection | None = None
         while not self._stop.is_set():
-            begun = time.monotonic()
+            begun = self._asked = time.monotonic()
             try:
                 async with asyncio.timeout(_LIMIT):
                     if connection is None or connection.was_closed():
