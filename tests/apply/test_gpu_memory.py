@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelgrid.apply.gpu_memory import Held, held, memory_changes
@@ -58,6 +58,7 @@ requests = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(requests)
 def test_start_and_peak_are_those_that_placement_proved(asked: list[GpuRequest]) -> None:
     gpus = [Gpu(index=index, uuid=f"GPU-{index}", name="L4", memory=24 * GIB) for index in range(2)]

@@ -49,6 +49,13 @@ def test_a_kept_plan_is_done_or_says_what_moved(grid: Grid) -> None:
     assert "something was applied since" in refused(grid).stderr
 
     keep(grid, LIGHT.replace("MODE: fast", "MODE: slow"))
+    _, plan = grid.plan()
+    (restart,) = (action for action in plan["actions"] if action["unit"] == "modelgrid-model-a.service")
+    assert [(item["path"], item["place"]["line"]) for item in restart["settings"]] == [
+        ("$.engines.light.env_native.MODE", 11)
+    ]
+    (away,) = (item for item in plan["downtime"] if item["model"] == "a")
+    assert 0 < away["expected_s"] < away["bound_s"]
     grid.machine.run(["systemctl", "stop", "modelgrid-model-a.service"])
     assert "modelgrid-model-a.service was loaded and active, and is loaded and inactive" in refused(grid).stderr
     grid.machine.run(["systemctl", "start", "modelgrid-model-a.service"])
