@@ -69,10 +69,11 @@ class Activation:
             OSError: a file cannot be written.
         """
         host, generations = self._host, Generations(self._host.files, self._host.layout)
-        make_links(host.files, self._links)
+        make_links(host.files, host.layout, self._links)
         if self._number is not None and generations.current() is None:
             # only now, with the first generation: whoever takes it away later does not want it back
-            make_links(host.files, {host.layout.wants_link: str(host.layout.unit_target(host.layout.wants_link.name))})
+            boot = {host.layout.wants_link: str(host.layout.unit_target(host.layout.wants_link.name))}
+            make_links(host.files, host.layout, boot)
         current = generations.current()
         before = generations.read(current) if current is not None else ()
         rollout = Rollout(host, self._jobs, plan, before=before, after=self._tree)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.activation import Activation
+from modelgrid.apply.adoption import forget_running, promise, put_back, take_over, to_adopt
 from modelgrid.apply.drift import refuse_drift
 from modelgrid.apply.drift.devices import drivers
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
@@ -53,13 +55,15 @@ def apply(
     *,
     on_event: OnEvent = ignore,
     retention: Retention = DEFAULT,
+    adopt: bool = False,
     spare_drift: bool = False,
     guard: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Make *host* run *desired*, or leave it running what it ran.
 
     Where units do not come up, the generation before is brought back, running, before this raises. *retention* says
-    which generations stay on the host. With *spare_drift*, what somebody changed on the host since the last apply is
+    which generations stay on the host. With *adopt*, what others have put in the way is taken over, and put back where
+    this fails; without, it is refused. With *spare_drift*, what somebody changed on the host since the last apply is
     not undone: it is refused. *guard* raises where the host is no longer as the caller counts on; it is asked before
     anything is written, and once more when no other process can change it.
 
@@ -76,7 +80,7 @@ def apply(
         # on a fresh host, not even the lock is made for a tree that the host or its tools refuse
         fresh = host.files.kind(host.layout.lock) is None
         if fresh:
-            _warn(on_event, check_tree(host, desired))
+            _warn(on_event, check_tree(host, desired, adopt=adopt))
             check_stage(host, desired)
         make_folder(host.files, host.layout.base)
         with locked(host.files, host.layout.lock):
@@ -84,8 +88,8 @@ def apply(
             if spare_drift:
                 refuse_drift(host)
             if not fresh:
-                _warn(on_event, check_tree(host, desired))
-            return _Change(host, on_event).apply(desired, retention=retention, checked=fresh)
+                _warn(on_event, check_tree(host, desired, adopt=adopt))
+            return _Change(host, on_event).apply(desired, retention=retention, checked=fresh, adopt=adopt)
 
 
 def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -> Outcome:
@@ -147,12 +151,12 @@ class _Change:
         self._generations = Generations(host.files, host.layout)
         self._records = Records(host.files, host.layout)
 
-    def apply(self, desired: Sequence[Artifact], *, retention: Retention, checked: bool) -> Outcome:
+    def apply(self, desired: Sequence[Artifact], *, retention: Retention, checked: bool, adopt: bool) -> Outcome:
         self._generations.make_folders()
         pending = self._pending()
         self._generations.clean()
         current = self._generations.current()
-        plan = plan_now(desired, self._host)
+        plan = plan_now(desired, self._host, adoption=to_adopt(self._host, desired, adopt=adopt))
         if pending is None and not plan.files:
             self._repair(desired, current, plan)
             if current is not None and self._records.confirmed() != current:
@@ -248,9 +252,14 @@ class _Change:
         if plan.empty:
             return
         try:
-            # systemd has read all of it, but for links that were lost and stand-ins
-            reload = bool(plan.links) or any(item.handover is Handover.BESIDE for item in plan.actions)
+            places = [Path(place) for place in plan.adopts]
+            if number is not None:
+                promise(self._host, number, places)
+                take_over(self._host, number, places, self._on_event)
+            # systemd has read all of it, but for links that were lost or taken over, and stand-ins
+            reload = bool(plan.links or places) or any(item.handover is Handover.BESIDE for item in plan.actions)
             Activation(self._host, self._on_event, tree=tree, number=number).carry_out(plan, reload=reload)
+            forget_running(self._host)
             self._records.remember(in_use_after(self._host, plan))
         except ApplyError as error:
             raise error.ending(f"generation {number} stays current") from error
@@ -258,9 +267,12 @@ class _Change:
     def _activate(self, pending: Pending, tree: Sequence[Artifact], plan: Plan) -> None:
         assert pending.target is not None
         activation = Activation(self._host, self._on_event, tree=tree, number=pending.target)
+        places = [Path(place) for place in plan.adopts]
         try:
             enable_recovery(self._host)
+            promise(self._host, pending.target, places)
             self._records.begin(pending)
+            take_over(self._host, pending.target, places, self._on_event)
             activation.carry_out(plan)
             # killed before the next line, it would at worst restart a user of a secret again
             self._records.remember(in_use_after(self._host, plan))
@@ -317,6 +329,7 @@ class _Change:
             kept = (item for item in plan.actions if item.verb is not Verb.RESTART or item.unit in touched)
             plan = replace(plan, actions=tuple(kept))
         Activation(self._host, self._on_event, tree=tree, number=source, tolerant=True).carry_out(plan)
+        put_back(self._host, pending.made, self._on_event, start=True)
         for number in pending.made:
             if number in self._generations.numbers():
                 self._generations.remove(number)
@@ -339,6 +352,7 @@ class _Change:
         """Remove old generations, and those of interrupted changes that this one came instead of."""
         generations, held = self._generations, held_generations(self._generations, self._records)
         try:
+            forget_running(self._host)
             for number in sorted({*made}.intersection(generations.numbers()) - held):
                 generations.remove(number)
             for number in expired(generations.list(), retention, held=held, now=self._host.now()):

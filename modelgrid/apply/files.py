@@ -117,6 +117,10 @@ class FileSystem:
         """Say whether *path* may be read (access(2))."""
         return os.access(self.real(path), os.R_OK)
 
+    def device(self, path: Path) -> int:
+        """Return which file system *path* itself is on: rename(2) moves nothing to another."""
+        return self.real(path).lstat().st_dev
+
     def writable(self, path: Path) -> bool:
         """Say whether *path* may be written to: rights, and a file system that is not read-only (access(2))."""
         return os.access(self.real(path), os.W_OK)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.files import Kind, file_system_type, walk
-from modelgrid.apply.links import MASK
+from modelgrid.apply.links import MASK, links_of
 from modelgrid.apply.process import NOT_FOUND
 from modelgrid.apply.units import units_of
 from modelgrid.emit.names import TARGET
@@ -18,7 +18,7 @@ from modelgrid.host.facts import version_numbers
 from modelgrid.ir import Manager, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
@@ -147,32 +147,40 @@ def has_image(host: Host, program: str, image: str) -> bool:
     return "No such image" not in done.stderr
 
 
-def check_conflicts(host: Host, *, links: Iterable[Path], units: Iterable[str], quadlets: Iterable[str]) -> None:
-    """Check that no file of another is where one of ours must be, or would take its place.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflicts:
+    """Files, links and folders of others that are in the way, sorted.
 
-    *links* are the places of our links, *units* the names of all units, generated ones included, *quadlets* the names
-    of quadlet files.
-
-    Raises:
-        HostError: there are such files; it names each.
+    *adoptable* can be taken over; *fixed* cannot: they are on another file system, or where what is ours alone must be.
     """
+
+    adoptable: tuple[Path, ...] = ()
+    fixed: tuple[Path, ...] = ()
+
+
+def find_conflicts(host: Host, tree: Sequence[Artifact]) -> Conflicts:
+    """Find what is where something of *tree* must be, or would take its place, and is of another."""
     files, layout = host.files, host.layout
+    units = units_of(tree)
     # a file in systemd's own folder wins over the unit that a generator makes
-    places = {*links, *(layout.unit_link(unit) for unit in units)}
+    places = {*links_of(tree, layout), *(layout.unit_link(unit) for unit in units)}
     found = {path for path in places if files.kind(path) is not None and not _ours_or_mask(host, path)}
-    names = set(quadlets)
+    names = {unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain}
     for folder in layout.quadlet_folders:
         # our own folder is a link there, so the walk does not go into it
         same = (folder / inner for inner in walk(files, folder) if inner.rpartition("/")[2] in names)
         found |= {path for path in same if not _ours(host, path)}
-    for path, kind in ((layout.generations, Kind.FOLDER), (layout.state, Kind.FOLDER), (layout.current, Kind.LINK)):
-        if files.kind(path) not in {None, kind}:
-            found.add(path)
-    if found:
-        listed = ", ".join(str(path) for path in sorted(found))
-        raise HostError(
-            f"in the way, and not made by ModelGrid: {listed}", hint="move it away or remove it, then apply again"
-        )
+    # what is in a folder that is in the way goes with it
+    found -= {path for path in found if found & set(path.parents)}
+    own = {path for path in layout.recovery_links if files.kind(path) is not None and not _ours_or_mask(host, path)}
+    own |= {
+        path
+        for path, kind in ((layout.generations, Kind.FOLDER), (layout.state, Kind.FOLDER), (layout.current, Kind.LINK))
+        if files.kind(path) not in {None, kind}
+    }
+    here = files.device(_existing(files, layout.base)) if found else 0
+    away = {path for path in found if files.device(path) != here}
+    return Conflicts(adoptable=tuple(sorted(found - away)), fixed=tuple(sorted(own | away)))
 
 
 def _ours(host: Host, path: Path) -> bool:

@@ -141,6 +141,11 @@ class Layout:
         return dict.fromkeys(places, str(self.recovery_unit))
 
     @property
+    def adopted(self) -> Path:
+        """Folder of what was taken over from others, by generation."""
+        return self.state / "adopted"
+
+    @property
     def lock(self) -> Path:
         """Locked by the one process that changes this host."""
         return self.base / "lock"

@@ -45,15 +45,20 @@ def missing_links(files: FileSystem, links: Mapping[Path, str]) -> Mapping[Path,
     return {path: target for path, target in sorted(links.items()) if files.readlink(path) not in {target, MASK}}
 
 
-def make_links(files: FileSystem, links: Mapping[Path, str]) -> None:
-    """Make what is missing of *links*. Until the generation that they lead to is current, they lead nowhere."""
+def make_links(files: FileSystem, layout: Layout, links: Mapping[Path, str]) -> None:
+    """Make what is missing of *links*. Until the generation that they lead to is current, they lead nowhere.
+
+    What is in the place of one and is no link of ours stays as it is: a change takes it over before, and one that goes
+    back must not lose it.
+    """
     folders = set()
     for path, target in missing_links(files, links).items():
         make_folder(files, path.parent)
+        found = files.readlink(path)
         if files.kind(path) is None:
             files.symlink(target, path)
             folders.add(path.parent)
-        else:
+        elif found is not None and layout.owns(found):
             replace_link(files, path, target)
     for folder in sorted(folders):
         sync_folder(files, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from modelgrid.apply.adoption import NO_ADOPTION, Adoption, to_adopt, with_adoption
 from modelgrid.apply.drift.dropins import drop_in_notes
 from modelgrid.apply.generations import Generation, Generations
 from modelgrid.apply.handover import Surroundings, with_handovers
@@ -98,18 +99,18 @@ class Status:
         }
 
 
-def plan(desired: Sequence[Artifact], host: Host, *, unpacked: Path | None = None) -> Plan:
+def plan(desired: Sequence[Artifact], host: Host, *, adopt: bool = False, unpacked: Path | None = None) -> Plan:
     """Return what ``apply`` would do to *host* now, and why it would refuse to.
 
-    Needs no rights; keys that may not be read are compared by hash. *unpacked* is the folder that the caller of apply
-    unpacks weights to before.
+    Needs no rights; keys that may not be read are compared by hash. With *adopt*, what is in the way is taken over.
+    *unpacked* is the folder that the caller of apply unpacks weights to before.
 
     Raises:
         HostError: it cannot be found out: the host is none for apply, or systemd does not answer.
     """
     check_host(host, managers=managers_of(desired), writing=False)
     host = settled(host)
-    found, findings = _examine(host, desired, unpacked=unpacked)
+    found, findings = _examine(host, desired, adopt=adopt, unpacked=unpacked)
     notes = (*found.notes, *findings.notes, *linger_notes(host))
     found = replace(found, problems=findings.problems, notes=notes)
     if Records(host.files, host.layout).pending() is None:
@@ -118,21 +119,26 @@ def plan(desired: Sequence[Artifact], host: Host, *, unpacked: Path | None = Non
     return replace(found, notes=(*found.notes, note))
 
 
-def check_tree(host: Host, tree: Sequence[Artifact]) -> tuple[str, ...]:
+def check_tree(host: Host, tree: Sequence[Artifact], *, adopt: bool = False) -> tuple[str, ...]:
     """Check that *tree* has its place on *host*, and that its units have what they need. Returns what to warn of.
+
+    With *adopt*, what is in the way is taken over.
 
     Raises:
         Refusal: files of others are in the way, or something is missing or in use; each is named.
     """
-    return refuse(_examine(host, tree)[1])
+    return refuse(_examine(host, tree, adopt=adopt)[1])
 
 
-def _examine(host: Host, tree: Sequence[Artifact], *, unpacked: Path | None = None) -> tuple[Plan, Findings]:
+def _examine(
+    host: Host, tree: Sequence[Artifact], *, adopt: bool, unpacked: Path | None = None
+) -> tuple[Plan, Findings]:
     """Return the plan to *tree*, and everything that is wrong about it."""
-    findings = conflicts(host, tree)
+    adoption = to_adopt(host, tree, adopt=adopt)
+    findings = conflicts(host, tree, adopts=adoption.places)
     try:
-        plan = plan_now(tree, host)
-    except HostError:
+        plan = plan_now(tree, host, adoption=adoption)
+    except (HostError, OSError):
         # what is in the place of our own folders cannot be read as ours
         refuse(findings)
         raise
@@ -142,12 +148,12 @@ def _examine(host: Host, tree: Sequence[Artifact], *, unpacked: Path | None = No
     return plan, findings + shortcomings(host, tree, trees, plan, unpacked=unpacked)
 
 
-def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
+def plan_now(desired: Sequence[Artifact], host: Host, *, adoption: Adoption = NO_ADOPTION) -> Plan:
     """Return the plan from the current generation to *desired*, by what the host's units do now."""
     current = current_tree(host, known=desired)
     suspects = (*suspected_trees(host), *_older_definitions(host))
     trees = (desired, current or (), *suspects)
-    states = host.systemd.states({name for tree in trees for name in units_of(tree)})
+    states = host.systemd.states({*adoption.units, *(name for tree in trees for name in units_of(tree))})
     wanted = links_of(desired, host.layout).keys()
     lost = missing_links(host.files, links_of(current or (), host.layout))
     secrets = secret_uses(host, units_of(desired), look=may_look(host))
@@ -159,6 +165,7 @@ def plan_now(desired: Sequence[Artifact], host: Host) -> Plan:
         suspects=suspects,
         rotated=rotated(host, secrets, units_of(desired)),
     )
+    plan = with_adoption(plan, adoption, units_of(desired), states)
     plan = replace(plan, secrets=secrets, notes=(*plan.notes, *drop_in_notes(host, units_of(desired))))
     if not any(action.verb in {Verb.RESTART, Verb.STOP} for action in plan.actions):
         return plan

@@ -156,6 +156,7 @@ class Plan:
         actions: in the order of their waves.
         networks: in the order of their waves.
         links: links that someone removed from the host and that are made again.
+        adopts: files, links and folders of others in the way, which are taken over; sorted.
         waiting: servers that go on by an older definition, sorted.
         unchanged: units that are left alone, sorted.
         images: images that are pulled where the host lacks them, sorted by name.
@@ -169,6 +170,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     networks: tuple[NetworkRemoval, ...] = ()
     links: tuple[str, ...] = ()
+    adopts: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     unchanged: tuple[str, ...] = ()
     images: tuple[Pull, ...] = ()
@@ -180,7 +182,7 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.files or self.actions or self.links)
+        return not (self.files or self.actions or self.links or self.adopts)
 
     def wave(self, wave: Wave) -> tuple[Action, ...]:
         """Return the actions of one wave."""
@@ -204,6 +206,7 @@ class Plan:
             ],
             "networks_removed": [{"name": item.name, "when": item.wave.value} for item in self.networks],
             "links": list(self.links),
+            "adopts": list(self.adopts),
             "waiting": [
                 {"unit": item.unit, "model": item.model or None, "reasons": list(item.reasons)} for item in self.waiting
             ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelgrid import __version__
+from modelgrid.apply.adoption import to_adopt
 from modelgrid.apply.basis import Basis, moved, read_basis
 from modelgrid.apply.observe import plan_now
 from modelgrid.emit.artifact import Artifact
@@ -26,7 +27,7 @@ FORMAT = "modelgrid-plan"
 FORMAT_VERSION = 1
 
 #: Parts of a plan that say what is done. How requests are kept depends on the memory that is free at the time.
-_DEEDS = ("files", "networks_removed", "links")
+_DEEDS = ("files", "networks_removed", "links", "adopts")
 _JOB = ("action", "unit", "when")
 
 _NEW = "make a new plan, look at it, and apply that: modelgrid plan -o PLAN"
@@ -57,6 +58,11 @@ class SavedPlan:
     weights: tuple[str, ...]
     tree: tuple[Artifact, ...]
 
+    @property
+    def adopts(self) -> bool:
+        """Whether it takes over what is in the way."""
+        return bool(self.plan.get("adopts"))
+
 
 def check_basis(saved: SavedPlan, host: Host, *, facts: Mapping[str, str], files: Mapping[str, str]) -> None:
     """See that everything *saved* was made for is still so, and that it still does what it was shown to do.
@@ -71,7 +77,8 @@ def check_basis(saved: SavedPlan, host: Host, *, facts: Mapping[str, str], files
     found = moved(saved.basis, now)
     if saved.modelgrid != __version__:
         found += (f"it was made by modelgrid {saved.modelgrid}, and this is {__version__}",)
-    if not found and _deeds(plan_now(saved.tree, host).to_dict()) != _deeds(saved.plan):
+    adoption = to_adopt(host, saved.tree, adopt=saved.adopts)
+    if not found and _deeds(plan_now(saved.tree, host, adoption=adoption).to_dict()) != _deeds(saved.plan):
         found = ("files or links of what is applied were changed by hand since",)
     if found:
         raise StalePlanError(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.adoption import put_back
 from modelgrid.apply.events import Event, EventKind, OnEvent
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.links import links_of, make_links, missing_links, remove_links, stale_links
@@ -49,10 +50,12 @@ def settle(host: Host, on_event: OnEvent) -> None:
     links = links_of(() if goal is None else generations.read(goal), layout)
     stale = stale_links(files, layout, links, applied=goal is not None)
     changed = goal != current or bool(stale) or bool(missing_links(files, links))
-    make_links(files, links)
+    make_links(files, layout, links)
     if goal != current:
         generations.switch(goal)
     remove_links(files, layout, stale)
+    if goal not in {*pending.made, pending.target}:
+        changed |= put_back(host, pending.made, on_event, start=False)
     if changed:
         host.systemd.daemon_reload()
     kept = {goal, None if goal is None else generations.parent(goal)}

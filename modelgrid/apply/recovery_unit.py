@@ -19,7 +19,7 @@ def enable_recovery(host: Host) -> None:
     text = recovery(layout.scope, host.python, [layout.pending]).encode()
     if files.kind(layout.recovery_unit) is None or files.read(layout.recovery_unit) != text:
         replace_file(files, layout.recovery_unit, text, 0o644)
-    make_links(files, layout.recovery_links)
+    make_links(files, layout, layout.recovery_links)
 
 
 def disable_recovery(host: Host) -> None:

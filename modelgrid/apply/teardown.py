@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.adoption import adopting_generations, put_back
 from modelgrid.apply.events import Event, EventKind, OnEvent
 from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sync_folder
 from modelgrid.apply.gateways import Gateways
@@ -38,6 +39,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     Gateways(host).forget()
     generations.switch(None)
     remove_links(files, layout, stale_links(files, layout, {}, applied=False))
+    put_back(host, adopting_generations(files, layout), on_event, start=False)
     host.systemd.daemon_reload()
     for unit in sorted(units):
         host.systemd.reset_failed(unit)
@@ -49,7 +51,8 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
     remove_name(files, layout.confirmed)
     remove_name(files, layout.pending)
     disable_recovery(host)
-    if files.kind(layout.state) is Kind.FOLDER:
+    # but for what was taken over and has no place to go back to
+    if files.kind(layout.state) is Kind.FOLDER and files.kind(layout.adopted) is None:
         remove_tree(files, layout.state)
     if not keep_base:
         remove_base(host)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.hostchecks import check_conflicts, has_image
-from modelgrid.apply.links import links_of
+from modelgrid.apply.hostchecks import find_conflicts, has_image
 from modelgrid.apply.listeners import holders, listeners
 from modelgrid.apply.needs import listens_of, needs_of
 from modelgrid.apply.problems import Findings, Problem, Refusal
@@ -14,7 +13,6 @@ from modelgrid.apply.secrets import secret_findings
 from modelgrid.apply.space import space_findings
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import units_of
-from modelgrid.errors import HostError
 from modelgrid.host.cdi import FOLDERS, device_names
 from modelgrid.ir import Scope
 
@@ -43,16 +41,19 @@ def refuse(findings: Findings) -> tuple[str, ...]:
     return findings.notes
 
 
-def conflicts(host: Host, tree: Sequence[Artifact]) -> Findings:
-    """Find the files of others in the places of *tree*, before which nothing else can be said."""
-    units = units_of(tree)
-    quadlets = [unit.artifact.path.rpartition("/")[2] for unit in units.values() if not unit.plain]
-    try:
-        links = {**links_of(tree, host.layout), **host.layout.recovery_links}
-        check_conflicts(host, links=links, units=units, quadlets=quadlets)
-    except HostError as error:
-        return Findings(problems=(Problem(message=error.message, hint=error.hint or ""),))
-    return Findings()
+def conflicts(host: Host, tree: Sequence[Artifact], *, adopts: Iterable[Path] = ()) -> Findings:
+    """Find the files of others in the places of *tree*, but for those that it *adopts*."""
+    found = find_conflicts(host, tree)
+    adoptable = sorted(set(found.adoptable) - set(adopts))
+    problems = [
+        Problem(message=f"in the way, and not made by ModelGrid: {', '.join(map(str, paths))}", hint=hint)
+        for paths, hint in (
+            (adoptable, "move it away or remove it, then apply again; or take it over with --adopt, which keeps it"),
+            (found.fixed, "move it away or remove it, then apply again"),
+        )
+        if paths
+    ]
+    return Findings(problems=tuple(problems))
 
 
 def shortcomings(

@@ -76,7 +76,8 @@ def run_plan(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_output(options.output)
     emitted = _desired(options, host, writing=False)
-    plan = observe.plan(emitted.tree, host, unpacked=Path(local_folders(scope_of(options)).weights))
+    unpacked = Path(local_folders(scope_of(options)).weights)
+    plan = observe.plan(emitted.tree, host, adopt=options.adopt, unpacked=unpacked)
     outlook = look_ahead(plan, emitted.tree, host)
     place = places(emitted.checked.document if emitted.checked is not None else None)
     shown = {**plan_data(plan, outlook, place), "gpus": gpu_data(emitted.gpus)}
@@ -117,6 +118,7 @@ def run_apply(options: argparse.Namespace) -> int:
             host,
             on_event=_show_event,
             retention=retention_of(options),
+            adopt=options.adopt,
             spare_drift=options.no_drift_overwrite,
         )
     return _show_applied(outcome, host, as_json=options.json)
@@ -143,6 +145,7 @@ def _apply_saved(saved: SavedPlan, options: argparse.Namespace) -> int:
             host,
             on_event=_show_event,
             retention=retention_of(options),
+            adopt=saved.adopts,
             spare_drift=options.no_drift_overwrite,
             guard=guard,
         )
@@ -338,6 +341,7 @@ def _show_plan(plan: Plan, outlook: Outlook, gpus: tuple[GpuUse, ...], place: Ca
         result("a new generation is written; nothing that runs is touched")
     for title, lines in (
         ("links that are missing", plan.links),
+        ("taken over from others, and kept", plan.adopts),
         ("images, pulled where they are missing", image_lines(plan)),
         ("secrets, by name", _secret_lines(plan)),
         ("looser than the defaults", [f"{item.model or item.unit} {item.text}" for item in plan.relaxations]),

@@ -246,6 +246,11 @@ def _applying(commands: Any) -> None:
         _user(command)
         _strict(command)
         _json(command)
+        command.add_argument(
+            "--adopt",
+            action="store_true",
+            help="take over files and units of others that are in the way; they are kept",
+        )
         # a plan too: images and keys that only root sees are part of it
         _host(command, as_root=True, compiles=True)
     plan.add_argument(

@@ -8,7 +8,7 @@ It promises no more than Linux's local file systems do, and less than each of th
   that were not synced are there or not, in any combination and in no order, as after the replay of btrfs' log.
 * A file, link or folder itself is there when it was synced, or a folder that names it. A name that leads to none of
   them is gone: file systems drop such.
-* rename(2) is one step: both names change or none does. It may be lost like any other.
+* rename(2) is one step: both names change or none does, also in two folders. It may be lost like any other.
 """
 
 from __future__ import annotations
@@ -66,7 +66,14 @@ class Named:
     names: tuple[tuple[str, int | None], ...]
 
 
-Effect = Made | Wrote | Named
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Names in two folders changed together, and both are on the disk once one of the folders was synced."""
+
+    names: tuple[tuple[int, str, int | None], ...]
+
+
+Effect = Made | Wrote | Named | Moved
 
 #: A line of a module of apply, for the call that came from there: ``("files.py", 208)``.
 Line = tuple[str, int]
@@ -106,15 +113,21 @@ class State:
             case Wrote(inode, content):
                 self.contents[inode] = self.contents.get(inode, b"") + content
             case Named(folder, names):
-                found = self.names.setdefault(folder, {})
                 for name, leads_to in names:
-                    # nothing here has two names, however much of its story was lost
-                    for other in [other for other, known in found.items() if known == leads_to]:
-                        del found[other]
-                    if leads_to is None:
-                        found.pop(name, None)
-                    else:
-                        found[name] = leads_to
+                    self._name(folder, name, leads_to)
+            case Moved(moves):
+                for folder, name, leads_to in moves:
+                    self._name(folder, name, leads_to)
+
+    def _name(self, folder: int, name: str, leads_to: int | None) -> None:
+        found = self.names.setdefault(folder, {})
+        # nothing here has two names, however much of its story was lost
+        for other in [other for other, known in found.items() if known == leads_to]:
+            del found[other]
+        if leads_to is None:
+            found.pop(name, None)
+        else:
+            found[name] = leads_to
 
     def sync(self, inode: int, effects: Iterable[Effect]) -> list[Effect]:
         """Add those of *effects* that a sync of *inode* puts on the disk; return the others."""
@@ -122,6 +135,8 @@ class State:
         for effect in effects:
             match effect:
                 case Named(folder) if folder == inode:
+                    self.add(effect)
+                case Moved(names) if any(folder == inode for folder, _, _ in names):
                     self.add(effect)
                 case Wrote(written) if written == inode:
                     self.add(effect)
@@ -206,6 +221,9 @@ class DurableDisk(FileSystem):
     def resolve(self, path: Path) -> Path:
         return path
 
+    def device(self, path: Path) -> int:
+        return 1
+
     def writable(self, path: Path) -> bool:
         return True
 
@@ -245,7 +263,6 @@ class DurableDisk(FileSystem):
     def rename(self, source: Path, target: Path) -> None:
         folder, old, inode = self._find(source)
         other, new, replaced = self._find(target)
-        assert folder == other, "what a rename between folders leaves is not modelled"
         if inode is None:
             raise _error(errno.ENOENT, source)
         if inode == replaced:
@@ -258,7 +275,10 @@ class DurableDisk(FileSystem):
                 raise _error(errno.EISDIR, target)
             if all(folders) and self.now.entries(replaced):
                 raise _error(errno.ENOTEMPTY, target)
-        self._do(f"rename {target}", Named(folder, ((old, None), (new, inode))))
+        if folder == other:
+            self._do(f"rename {target}", Named(folder, ((old, None), (new, inode))))
+        else:
+            self._do(f"rename {target}", Moved(((folder, old, None), (other, new, inode))))
 
     def unlink(self, path: Path) -> None:
         folder, name, inode = self._find(path)

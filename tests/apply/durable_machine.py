@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.execute import apply, recover
+from modelgrid.apply.files import Kind
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.host import Host
+from modelgrid.apply.hostchecks import Conflicts, find_conflicts
 from modelgrid.apply.layout import Layout
 from modelgrid.apply.links import links_of, missing_links, owned_links
 from modelgrid.apply.records import Phase, Records
@@ -19,6 +21,7 @@ from modelgrid.apply.units import units_of
 from tests.apply.checks import assert_runs
 from tests.apply.durable_disk import ROOT, DurableDisk, State
 from tests.apply.fakes import FakeProcesses, FakeSystemd, Machine
+from tests.apply.foreign import FILES
 from tests.apply.trees import GATEWAY, TARGET
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ FOREIGN = {
 }
 #: The same, and one in ModelGrid's own folder.
 FOREIGN_AMONG_OURS = {**FOREIGN, Path("/etc/modelgrid/modelgrid.yaml"): b"version: 1\n"}
+
+#: The same, and what is in the way of every tree.
+FOREIGN_IN_THE_WAY = {**FOREIGN, **{Path(path): content.encode() for path, content in FILES.items()}}
 
 
 class BootedSystemd(FakeSystemd):
@@ -134,14 +140,22 @@ def _make_folders(disk: DurableDisk, path: Path) -> None:
 
 def assert_recovers(machine: DurableMachine, following: Sequence[Artifact]) -> None:
     """A host that was just booted takes *following* as if nothing had happened."""
-    apply(following, machine.process())
+    apply(following, machine.process(), adopt=machine.foreign is FOREIGN_IN_THE_WAY)
     assert_ends(machine, following)
 
 
 def assert_whole(machine: DurableMachine, allowed: Sequence[Sequence[Artifact] | None]) -> None:
     """What is current, and every generation that has a number, is whole, linked, and one of *allowed*."""
     files, layout = machine.files, machine.layout
-    assert {path: files.read(path) for path in machine.foreign if files.kind(path)} == machine.foreign
+    # what was taken over is kept below the folder of its generation
+    kept = [layout.adopted / number for number in files.listdir(layout.adopted)]
+    for path, content in machine.foreign.items():
+        found = [
+            place
+            for place in (path, *(folder / path.relative_to("/") for folder in kept))
+            if files.kind(place) is Kind.FILE
+        ]
+        assert [files.read(place) for place in found] == [content], path
     generations, records = Generations(files, layout), Records(files, layout)
     number, pending = generations.current(), records.pending()
     if number is None:
@@ -155,6 +169,7 @@ def assert_whole(machine: DurableMachine, allowed: Sequence[Sequence[Artifact] |
     tree = generations.read(number)
     assert tree in [None if known is None else tuple(sorted(known)) for known in allowed], "an unknown tree is current"
     assert missing_links(files, links_of(tree, layout)) == {}
+    assert find_conflicts(machine.process(), tree) == Conflicts()
     assert files.readlink(layout.wants_link) == str(layout.unit_target(TARGET)), "nothing would start at boot"
 
 
@@ -182,13 +197,16 @@ def assert_ends(machine: DurableMachine, tree: Sequence[Artifact], *, cut: bool 
     number = Generations(files, layout).current()
     assert Records(files, layout).confirmed() == number
     _assert_tidy(machine, {"current", "generations", "lock", "state"}, cut=cut)
-    assert set(files.listdir(layout.state)) == {"confirmed.json", "lineage.json", layout.recovery_unit.name}
+    adopted = {"adopted"} if machine.foreign is FOREIGN_IN_THE_WAY else set()
+    state = {"confirmed.json", "lineage.json", layout.recovery_unit.name}
+    assert set(files.listdir(layout.state)) == state | adopted
 
 
 def assert_nothing_applied(machine: DurableMachine, *, destroyed: bool, cut: bool = False) -> None:
     """No generation, link or record is there. The empty folders and the lock are, unless it was *destroyed*."""
     files, layout = machine.files, machine.layout
     assert_whole(machine, [None])
+    assert {path: files.read(path) for path in machine.foreign if files.kind(path)} == machine.foreign
     assert owned_links(files, layout) == ()
     _assert_tidy(machine, set() if destroyed else {"generations", "lock", "state"}, cut=cut)
     assert Generations(files, layout).numbers() == ()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem, Kind
+from modelgrid.apply.files import FileSystem, Kind, walk
 from modelgrid.apply.host import Host
 from modelgrid.apply.layout import Layout
 from modelgrid.apply.process import NOT_FOUND, Completed
@@ -171,7 +171,12 @@ class FakeSystemd:
     def _read_units(self) -> Mapping[str, Unit]:
         """Follow the links of the host, as systemd and podman's generator do."""
         files, layout = self._files, self._layout
-        found = []
+        # those of others, too: a file in systemd's own folder wins over what a quadlet yields
+        found = [
+            Artifact(path=f"quadlets/{path.name}", content=files.read(path).decode())
+            for path in (layout.quadlet_folder / inner for inner in walk(files, layout.quadlet_folder))
+            if files.kind(path) is Kind.FILE
+        ]
         number = files.readlink(layout.current)
         folder = layout.base / (number or "none")
         for name in files.listdir(layout.unit_folder):
@@ -191,6 +196,11 @@ class FakeSystemd:
                 for name in files.listdir(folder)
                 if files.kind(folder / name) is Kind.FILE
             ]
+        found += [
+            Artifact(path=f"units/{name}", content=files.read(layout.unit_folder / name).decode())
+            for name in files.listdir(layout.unit_folder)
+            if files.kind(layout.unit_folder / name) is Kind.FILE
+        ]
         return units_of(found)
 
 

@@ -22,6 +22,7 @@ from modelgrid.ir import Manager
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
 from tests.apply.equipment import equip
 from tests.apply.fakes import Killed, Machine, Steps
+from tests.apply.foreign import FILES, assert_foreign_is_back, assert_nothing_foreign_is_lost, put_foreign
 from tests.apply.test_planner import trees
 from tests.apply.trees import hosted, tree
 
@@ -200,6 +201,68 @@ def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Pa
             assert_runs(machine, before)
         apply(NEW, machine.host())
         assert_runs(machine, NEW)
+
+
+def occupied(machine: Machine) -> None:
+    """A host where another has files in our places, whose units run."""
+    put_foreign(machine)
+
+
+@pytest.mark.parametrize("recovery", ["apply", "apply and adopt", "rollback", "destroy"])
+def test_killed_anywhere_while_it_takes_over_nothing_of_another_is_lost(folder: Path, recovery: str) -> None:
+    points = each_point(folder, occupied, lambda host: apply(NEW, host, adopt=True), kill=True)
+    taken = 0
+    for machine, point, _ in points:
+        assert_nothing_foreign_is_lost(machine)
+        begun = machine.pending() is not None
+        with contextlib.suppress(HostError):
+            match recovery:
+                case "apply":
+                    # what was begun is finished without being asked for again; else it is in the way
+                    apply(NEW, machine.host())
+                case "apply and adopt":
+                    apply(NEW, machine.host(), adopt=True)
+                case "rollback":
+                    rollback(machine.host())
+                case _:
+                    destroy(machine.host())
+        assert_nothing_foreign_is_lost(machine)
+        assert machine.pending() is None, point
+        if machine.current() is not None:
+            assert_runs(machine, NEW)
+            taken += begun
+        elif recovery != "destroy":
+            assert recovery != "apply and adopt"
+            assert_foreign_is_back(machine)
+        destroy(machine.host())
+        assert {path: machine.real(path).read_text() for path in FILES} == FILES, point
+        assert not machine.real("/etc/modelgrid").exists(), point
+    assert len(points) > 60
+    assert taken > 20 or recovery in {"rollback", "destroy"}
+
+
+def test_a_call_that_fails_anywhere_while_it_takes_over_puts_everything_back(folder: Path) -> None:
+    for machine, point, failed in each_point(folder, occupied, lambda host: apply(NEW, host, adopt=True), kill=False):
+        if failed:
+            assert machine.current() is None, point
+            assert_foreign_is_back(machine)
+        else:
+            assert_runs(machine, NEW)
+        apply(NEW, machine.host(), adopt=True)
+        assert_runs(machine, NEW)
+        assert_nothing_foreign_is_lost(machine)
+
+
+def test_killed_anywhere_while_destroy_puts_back_the_next_destroy_does_it(folder: Path) -> None:
+    def prepare(machine: Machine) -> None:
+        occupied(machine)
+        apply(NEW, machine.host(), adopt=True)
+
+    for machine, point, _ in each_point(folder, prepare, destroy, kill=True):
+        assert_nothing_foreign_is_lost(machine)
+        destroy(machine.host())
+        assert {path: machine.real(path).read_text() for path in FILES} == FILES, point
+        assert not machine.real("/etc/modelgrid").exists(), point
 
 
 killed_operations = st.tuples(

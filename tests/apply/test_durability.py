@@ -28,6 +28,7 @@ from tests.apply.durable_disk import DurableDisk, State, Step
 from tests.apply.durable_machine import (
     FOREIGN,
     FOREIGN_AMONG_OURS,
+    FOREIGN_IN_THE_WAY,
     DurableMachine,
     assert_boots,
     assert_ends,
@@ -74,7 +75,7 @@ class Change:
 
 def failing(host: Host) -> None:
     with pytest.raises(HostError, match="model a:latest failed"):
-        apply(BROKEN, host)
+        apply(BROKEN, host, adopt=True)
 
 
 CHANGES = {
@@ -97,6 +98,19 @@ CHANGES = {
         foreign=FOREIGN,
     ),
     "rollback": Change(before=[OLD, NEW], run=rollback, allowed=[OLD, NEW], end=OLD, foreign=FOREIGN),
+    "first apply that takes over": Change(
+        before=[],
+        run=lambda host: apply(NEW, host, adopt=True),
+        allowed=[None, NEW],
+        end=NEW,
+        foreign=FOREIGN_IN_THE_WAY,
+    ),
+    "first apply that takes over and goes back": Change(
+        before=[], run=failing, allowed=[None, BROKEN], end=None, foreign=FOREIGN_IN_THE_WAY
+    ),
+    "destroy that puts back": Change(
+        before=[NEW], run=destroy, allowed=[NEW, None], end=None, foreign=FOREIGN_IN_THE_WAY, destroys=True
+    ),
     "destroy": Change(before=[OLD, NEW], run=destroy, allowed=[NEW, None], end=None, foreign=FOREIGN, destroys=True),
     "destroy beside a foreign file": Change(
         before=[OLD, NEW],
@@ -122,7 +136,7 @@ def recorded(name: str) -> tuple[State, Sequence[Step]]:
     disk = new_disk(change.foreign)
     machine = DurableMachine(disk, change.foreign)
     for artifacts in change.before:
-        apply(artifacts, machine.process())
+        apply(artifacts, machine.process(), adopt=True)
     base = disk.now.copy()
     disk.steps.clear()
     machine.systemd.broken = {"--ctx-size 666"}
