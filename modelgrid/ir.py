@@ -370,10 +370,24 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """A timer that looks for drift *every* so many seconds.
+
+    *metrics* is the folder that the metrics are written to; empty for none. *python* is the interpreter that does it.
+    """
+
+    every: float
+    metrics: str
+    python: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """Everything that one host shall run.
 
     Attributes:
+        monitor: what looks for drift; none where nothing does.
         networks: those that a container is isolated on.
         podman: version of the target's podman; empty where nothing needs it.
         podman_program: podman on the target, an absolute path.
@@ -390,6 +404,7 @@ class Deployment:
     servers: tuple[ModelServer, ...] = ()
     routes: tuple[ModelRoute, ...] = ()
     networks: tuple[Network, ...] = ()
+    monitor: Monitor | None = None
     podman: tuple[int, ...] = ()
     podman_program: str = "/usr/bin/podman"
     docker_program: str = "/usr/bin/docker"

@@ -17,6 +17,7 @@ SECTIONS = (
     ("greenlist", "Greenlist"),
     ("network", "Network"),
     ("placement", "Placement"),
+    ("monitor", "Monitor"),
     ("secrets", "Secret"),
     ("models", "Model"),
     ("servers", "Server"),

@@ -40,6 +40,7 @@ version: 1
 gateway: {listen: "127.0.0.1:8080"}
 network: {subnet: 10.133.0.0/16}
 placement: {strategy: binpack}
+monitor: {every: 15m}
 secrets: {hub: {podman: hf-token}}
 engines: {vllm: {env: {VLLM_LOGGING_LEVEL: WARNING}}}
 servers: {shared: {engine: ollama}}
@@ -114,6 +115,16 @@ placement:
 
 models:
   small: {engine: llamacpp, source: /srv/models/small.gguf, vram: 4GiB}
+""",
+    "Monitor": """
+version: 1
+
+monitor:
+  every: 5m
+  metrics: /var/lib/prometheus/node-exporter
+
+models:
+  small: {engine: llamacpp, source: /srv/models/small.gguf}
 """,
     "Secret": """
 version: 1

@@ -30,6 +30,7 @@ from modelgrid.ir import (
     Manager,
     ModelRoute,
     ModelServer,
+    Monitor,
     Network,
     OnChange,
     Origin,
@@ -228,6 +229,7 @@ class _Compiler:
             servers=built.servers,
             routes=built.routes,
             networks=self._networks(built.servers),
+            monitor=self._monitor(),
             podman=context.facts.podman or (),
             podman_program=context.facts.program("podman") or "/usr/bin/podman",
             docker_program=context.facts.program("docker") or "/usr/bin/docker",
@@ -291,6 +293,17 @@ class _Compiler:
 
     def _units(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(unit_of(self.replicas[name].slug) for name in names))
+
+    def _monitor(self) -> Monitor | None:
+        monitor = self.config.monitor
+        if monitor is None:
+            return None
+        return Monitor(
+            every=monitor.every,
+            metrics=monitor.metrics or "",
+            python=self.context.facts.python,
+            origin=self._origin(("monitor",)),
+        )
 
     def _origin(self, path: Path) -> Origin:
         return Origin(path=format_path(path), location=self.context.locate(path))

@@ -381,6 +381,18 @@ class Placement(_Section):
     """Memory of each GPU that is given to no model."""
 
 
+class Monitor(_Section):
+    """A timer that looks how the host differs from what was applied to it, as `modelgrid status --drift` does."""
+
+    every: Span = Field(default=900.0, json_schema_extra={"default": "15m"})
+    """How often, at least 1s; `15m` when left out."""
+    metrics: Annotated[str, StringConstraints(strict=True, pattern=ABSOLUTE_FORM)] | None = Field(
+        default=None, examples=["/var/lib/prometheus/node-exporter"]
+    )
+    """Folder on the host that node_exporter's textfile collector reads: `modelgrid.prom` is written there. Left out,
+    what is found is in the journal alone."""
+
+
 class Config(_Section):
     """A `modelgrid.yaml`."""
 
@@ -396,6 +408,8 @@ class Config(_Section):
     """The internal network of model containers."""
     placement: Placement = Field(default_factory=Placement)
     """How models are spread over the GPUs."""
+    monitor: Monitor | None = None
+    """A timer that looks for drift. Left out: there is none."""
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     """Where secrets are, by names that models use."""
     engines: dict[EngineName, Engine] = Field(default_factory=dict)

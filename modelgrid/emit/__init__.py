@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from modelgrid.emit import plain, quadlet, systemd
+from modelgrid.emit import drift, plain, quadlet, systemd
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.faults import Faults
 from modelgrid.emit.placement import placement
@@ -29,6 +29,9 @@ def emit(deployment: Deployment) -> tuple[Artifact, ...]:
     with faults.of(deployment.gateway.origin):
         artifacts.append(systemd.gateway(deployment))
         artifacts += [_network(network, deployment) for network in deployment.networks]
+    if deployment.monitor is not None:
+        with faults.of(deployment.monitor.origin):
+            artifacts += drift.monitor(deployment)
     images: dict[str, Artifact] = {}
     for server in deployment.servers:
         with faults.of(server.origin):

@@ -19,6 +19,8 @@ TARGET = "modelgrid.target"
 GATEWAY = "modelgrid-gateway.service"
 #: Of the host and not of a tree: finishes an interrupted change at boot.
 RECOVER = "modelgrid-recover.service"
+DRIFT = "modelgrid-drift.service"
+DRIFT_TIMER = "modelgrid-drift.timer"
 NETWORK = "modelgrid.network"
 #: The podman network that NETWORK makes.
 NETWORK_NAME = "modelgrid"

@@ -1,9 +1,10 @@
 """systemd's keys in [Unit], [Service] and [Install]: since which systemd each is there, how its value is written.
 
-The versions are those that systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5) and
-systemd.resource-control(5) of systemd 262 give; where a page gives one version for several keys, or none, systemd's
-NEWS decides. The forms follow the parser of each key (src/core/load-fragment-gperf.gperf.in). Left out are keys that
-systemd ignores by now, and those for disk images, BPF programs and USB functions.
+Of [Timer] there are those that are emitted, for nobody adds any. The versions are those that systemd.unit(5),
+systemd.service(5), systemd.timer(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5) of systemd 262
+give; where a page gives one version for several keys, or none, systemd's NEWS decides. The forms follow the parser of
+each key (src/core/load-fragment-gperf.gperf.in). Left out are keys that systemd ignores by now, and those for disk
+images, BPF programs and USB functions.
 """
 
 from __future__ import annotations
@@ -128,6 +129,11 @@ _TABLE: Mapping[str, Mapping[Form, str]] = {
             TTYColumns:250 TTYRows:250 TimeoutAbortSec:243 TimeoutCleanSec:244 TimeoutSec:0
             TimeoutStartFailureMode:246 TimeoutStartSec:188 TimeoutStopFailureMode:246 TimeoutStopSec:188
             TimerSlackNSec:0 Type:0 UMask:0 UnsetEnvironment:235 UtmpMode:225 WatchdogSec:0 WatchdogSignal:240
+        """,
+    },
+    "Timer": {
+        Form.WORDS: """
+            AccuracySec:209 OnActiveSec:201 OnUnitActiveSec:201
         """,
     },
     "Unit": {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelgrid.emit.artifact import QUADLETS, UNITS
+from modelgrid.emit.names import DRIFT, DRIFT_TIMER
 from modelgrid.emit.routing import KEYS
 from modelgrid.emit.unitfile import parse_unit
 from modelgrid.errors import InternalError
@@ -46,7 +47,7 @@ class Parts:
 
 
 def take_apart(artifacts: Iterable[Artifact]) -> Parts:
-    """Sort *artifacts* by who reads them.
+    """Sort *artifacts* by who reads them. What looks for drift is left out: it looks at what apply keeps on a host.
 
     Raises:
         InternalError: nobody is known to read one of them.
@@ -54,6 +55,8 @@ def take_apart(artifacts: Iterable[Artifact]) -> Parts:
     parts: dict[str, list[Artifact]] = {QUADLETS: [], UNITS: [], "": []}
     for artifact in sorted(artifacts):
         folder, _, name = artifact.path.rpartition("/")
+        if name in {DRIFT, DRIFT_TIMER}:
+            continue
         if folder not in parts:
             raise InternalError(f"no form says where {artifact.path} lies on a host")
         parts[folder].append(replace(artifact, path=name))

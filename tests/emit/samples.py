@@ -16,6 +16,7 @@ from modelgrid.ir import (
     Manager,
     ModelRoute,
     ModelServer,
+    Monitor,
     Mount,
     Network,
     Origin,
@@ -41,6 +42,8 @@ GATEWAY = GatewayService(
     hold_requests=1000,
     origin=Origin(path="$.gateway"),
 )
+
+MONITOR = Monitor(every=900.0, metrics="/var/lib/node exporter/", python=PYTHON, origin=Origin(path="$.monitor"))
 
 GPU = TargetGpu(uuid="GPU-aaaa", index=0, name="NVIDIA L4", memory=24 * 1024**3, reserve=1024**3)
 
@@ -198,6 +201,9 @@ OPEN = replace(
 
 #: On a systemd that has no growing pauses between restarts.
 OLD_SYSTEMD = replace(FULL, systemd=252)
+
+#: Somebody looks for drift. No form but the tree has that.
+MONITORED = replace(FULL, monitor=MONITOR)
 
 ALL = {"full": FULL, "empty": EMPTY, "user": USER, "open": OPEN, "old-systemd": OLD_SYSTEMD, "plain": PLAIN_HOST}
 

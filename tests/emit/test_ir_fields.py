@@ -198,9 +198,15 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
         {"manager": ir.Manager.DOCKER, "subnet": "10.134.0.0/16", "gateway": "10.133.0.2"},
     ),
     (
+        samples.MONITOR,
+        lambda monitor: replace(samples.MONITORED, monitor=monitor),
+        {"every": 60.0, "metrics": "", "python": "/usr/bin/python3"},
+    ),
+    (
         samples.FULL,
         lambda deployment: deployment,
         {
+            "monitor": samples.MONITOR,
             "scope": ir.Scope.USER,
             "gateway": replace(samples.GATEWAY, max_body=1),
             "servers": (),
@@ -216,7 +222,12 @@ CHANGES: list[tuple[Any, Callable[[Any], Deployment], dict[str, Any]]] = [
 ]
 
 #: What says where a value comes from, and nothing of what runs: a fault that is found while emitting names it.
-NOT_EMITTED = {(ir.Origin, "location"), (ir.GatewayService, "origin"), (ir.ModelServer, "origins")}
+NOT_EMITTED = {
+    (ir.Origin, "location"),
+    (ir.GatewayService, "origin"),
+    (ir.Monitor, "origin"),
+    (ir.ModelServer, "origins"),
+}
 
 
 def outcome(deployment: Deployment) -> object:

@@ -70,9 +70,12 @@ def test_generator_takes_every_sample_without_a_word(name: str, suite: str, tmp_
     assert set(units) == wanted
 
 
-@pytest.mark.parametrize("name", [name for name, sample in samples.ALL.items() if sample.scope is Scope.SYSTEM])
+TREES = {**samples.ALL, "monitored": samples.MONITORED}
+
+
+@pytest.mark.parametrize("name", [name for name, sample in TREES.items() if sample.scope is Scope.SYSTEM])
 def test_verify_is_silent_about_every_sample(name: str, suite: str, tmp_path: Path) -> None:
-    tree = write_tree(samples.ALL[name], tmp_path)
+    tree = write_tree(TREES[name], tmp_path)
     result = systemd_analyze_verify(suite, tree / "units", quadlets=tree / "quadlets", executables=EXECUTABLES)
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -69,6 +69,11 @@ def test_a_host_tree_has_every_file_and_a_link_for_each_wish(deployment: Deploym
     assert len(links) == sum("\n[Install]\n" in text for text in contents(artifacts, "units/").values())
 
 
+def test_nothing_looks_for_drift_where_no_apply_was() -> None:
+    found = read_archive(form(samples.MONITORED, "host-tree")["modelgrid.tar"])
+    assert [path for path in found if "drift" in path] == []
+
+
 def test_what_units_name_below_our_folder_is_there() -> None:
     found = read_archive(form(samples.FULL, "host-tree")["modelgrid.tar"])
     texts = [data.decode() for path, data in found.items() if isinstance(data, bytes) and path.endswith(".service")]
