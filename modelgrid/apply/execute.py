@@ -7,6 +7,7 @@ is finished or taken back by the next of them.
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -295,7 +296,7 @@ class _Change:
                 raise error.ending(outcome) from error
             if isinstance(error, KeyboardInterrupt):
                 raise
-            raise HostError(f"{_said(error)}; {outcome}", hint=getattr(error, "hint", None)) from error
+            raise HostError(f"{_said(error)}; {outcome}", hint=_way_out(error)) from error
 
     def _behind(self, plan: Plan, source: int | None) -> Mapping[str, Behind]:
         """Return what goes on by an older definition after *plan*, which came from generation *source*."""
@@ -381,7 +382,13 @@ def _os_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(_said(error)) from error
+        raise HostError(_said(error), hint=_way_out(error)) from error
+
+
+def _way_out(error: BaseException) -> str | None:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "make room there, then apply again"
+    return getattr(error, "hint", None)
 
 
 def _warn(on_event: OnEvent, notes: Sequence[str]) -> None:

@@ -226,16 +226,27 @@ def write_new(files: FileSystem, path: Path, content: bytes, mode: int) -> None:
     fsync(2) as clean, so a second one would report success for lost data.
     """
     descriptor = files.open_new(path, mode)
+    with _naming(path):
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[files.write(descriptor, bytes(rest)) :]
+            files.fsync(descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                files.close(descriptor)
+            raise
+        files.close(descriptor)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have what the kernel says of a descriptor name its *path*."""
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[files.write(descriptor, bytes(rest)) :]
-        files.fsync(descriptor)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            files.close(descriptor)
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
-    files.close(descriptor)
 
 
 def sync_folder(files: FileSystem, path: Path) -> None:

@@ -143,6 +143,9 @@ _LOOK = 5.0
 #: Seconds that systemd may take to answer one call. Generators run inside ``Reload``, and sd-bus gives up after 25 s.
 _ANSWER = "90s"
 
+#: What sd-bus says where nobody answers: to a call, or already to its greeting (sd_bus_call(3)).
+_SILENCE = frozenset({errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET})
+
 _SERVICE = b"org.freedesktop.systemd1"
 _MANAGER_PATH = b"/org/freedesktop/systemd1"
 _MANAGER = b"org.freedesktop.systemd1.Manager"
@@ -271,6 +274,10 @@ class PystemdManager:
             unknown = (dbusexc.DBusNoSuchUnitError, dbusexc.DBusFileNotFoundError)
             if absent and isinstance(error, unknown):
                 return None
+            if -error.errno in _SILENCE:
+                raise HostError(
+                    f"systemd does not answer over D-Bus: {_reason(error)}", hint="see why with: systemctl status dbus"
+                ) from error
             raise HostError(f"systemd: {_reason(error)}", hint=_hint(error, dbusexc)) from error
 
     def _bus(self) -> Any:
