@@ -8,6 +8,7 @@ import pytest
 
 from tests.machine.grid import EMBED, FILE, GATEWAY, Grid
 from tests.machine.images import LLAMA_IMAGE
+from tests.machine.layers import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,20 @@ FILES = {
     "/etc/containers/systemd/team/modelgrid-model-embedder.container": THEIRS,
     f"{FOLDER}/theirs.container": THEIRS,
 }
+#: What is applied beside it.
+ONE = f"""\
+version: 1
+engines:
+  llamacpp: {{{{image: {LLAMA_IMAGE}, entrypoint: /usr/bin/llama-server}}}}
+models:
+  embedder:
+    engine: llamacpp
+    task: embed
+    source: {{source}}
+    context: 512
+    args: {{{{pooling: mean}}}}
+    {{more}}
+"""
 UNITS = (GATEWAY, EMBED, "theirs.service")
 
 
@@ -56,16 +71,14 @@ def fragments(grid: Grid) -> list[str]:
 def test_units_of_another_are_taken_over_and_come_back_when_it_fails_and_with_destroy(grid: Grid) -> None:
     before = fragments(grid)
     assert before == list(FILES)
-    refused = grid.apply(check=False)
+    refused = grid.apply(ONE.format(source=MODEL, more=""), check=False)
     assert refused.returncode == 3
     assert "--adopt" in refused.stderr
     assert active(grid) == ["active"] * 3
 
     # a model that does not come up: all is as it was
     grid.machine.write("/srv/models/broken.gguf", "this is no model")
-    source = next(line for line in grid.base.splitlines() if "source:" in line)
-    broken = grid.base.replace(source, "    source: /srv/models/broken.gguf\n    start_timeout: 10s", 1)
-    grid.machine.write(FILE, broken)
+    grid.machine.write(FILE, ONE.format(source="/srv/models/broken.gguf", more="start_timeout: 5s"))
     failed = grid.modelgrid("apply", FILE, "--adopt", check=False)
     assert failed.returncode == 3
     assert "nothing runs, as before" in failed.stderr
@@ -73,14 +86,13 @@ def test_units_of_another_are_taken_over_and_come_back_when_it_fails_and_with_de
     assert fragments(grid) == before
     assert active(grid) == ["active"] * 3
 
-    grid.machine.write(FILE, grid.base)
+    grid.machine.write(FILE, ONE.format(source=MODEL, more=""))
     shown = grid.modelgrid("plan", FILE, "--adopt", check=False)
     assert shown.returncode == 2
     assert UNIT in shown.stdout
     assert FOLDER in shown.stdout
     done = grid.modelgrid("apply", FILE, "--adopt")
     assert f"took over {UNIT}, which is kept as /etc/modelgrid/state/adopted/1{UNIT}" in done.stderr
-    assert grid.ask()
     assert active(grid) == ["active", "active", "inactive"]
     assert grid.modelgrid("status", "--drift").returncode == 0
     assert "theirs" not in grid.machine.run(["podman", "ps", "--all", "--format", "{{.Names}}"]).stdout

@@ -120,10 +120,22 @@ def test_a_unit_that_is_replaced_and_a_boot_that_starts_nothing(grid: Grid) -> N
     grid.modelgrid("service", "enable")
 
 
-def test_metrics_are_written_beside_each_other(grid: Grid) -> None:
-    grid.machine.run(["mkdir", "-p", "/var/lib/metrics"])
-    grid.modelgrid("status", "--metrics", "/var/lib/metrics/modelgrid.prom")
-    lines = grid.machine.read("/var/lib/metrics/modelgrid.prom").splitlines()
-    assert "modelgrid_drift_findings 0" in lines
+def test_a_timer_looks_in_a_sandbox_and_writes_metrics(grid: Grid) -> None:
+    folder, left = "/var/lib/metrics", "modelgrid-model-left"
+    grid.machine.run(["mkdir", "-p", folder])
+    grid.machine.run(["podman", "create", "--name", left, LLAMA_IMAGE, "true"])
+    grid.apply(grid.base.replace("models:\n", f"monitor: {{every: 1h, metrics: {folder}}}\nmodels:\n", 1))
+    assert grid.properties("modelgrid-drift.timer", "ActiveState")["ActiveState"] == "active"
+    systemctl(grid, "start", "modelgrid-drift.service")
+    lines = grid.machine.read(f"{folder}/modelgrid.prom").splitlines()
+    # what only podman knows is seen from within the sandbox
+    assert 'modelgrid_drift{kind="container-unowned",unit="",model=""} 1' in lines
+    assert "modelgrid_drift_findings 1" in lines
     assert f'modelgrid_unit_up{{unit="{CHAT}",model="gemma"}} 1' in lines
-    grid.machine.run(["rm", "-r", "/var/lib/metrics"])
+    said = grid.machine.journal("modelgrid-drift.service")
+    assert f"podman rm --force {left}" in said
+    assert "not looked at" not in said
+    grid.machine.run(["systemd-analyze", "security", "--threshold=20", "--no-pager", "modelgrid-drift.service"])
+    grid.machine.run(["podman", "rm", left])
+    grid.apply()
+    grid.machine.run(["rm", "-r", folder])
