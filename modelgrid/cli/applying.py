@@ -41,6 +41,7 @@ from modelgrid.cli.planning import (
     memory_lines,
     places,
     plan_data,
+    told_places,
 )
 from modelgrid.cli.tree import is_tree, read_tree
 from modelgrid.compile.gpu_table import gpu_data, gpu_lines
@@ -79,7 +80,8 @@ def run_plan(options: argparse.Namespace) -> int:
     unpacked = Path(local_folders(scope_of(options)).weights)
     plan = observe.plan(emitted.tree, host, adopt=options.adopt, unpacked=unpacked)
     outlook = look_ahead(plan, emitted.tree, host)
-    place = places(emitted.checked.document if emitted.checked is not None else None)
+    known = getattr(options, "places", {})
+    place = places(emitted.checked.document) if emitted.checked is not None else told_places(known)
     shown = {**plan_data(plan, outlook, place), "gpus": gpu_data(emitted.gpus)}
     if options.json:
         result_json(shown)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from modelgrid.apply.downtime import Service
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.plan import Change
-from modelgrid.diagnostics import parse_path
+from modelgrid.diagnostics import Location, format_path, parse_path
 from modelgrid.errors import ConfigError
 from modelgrid.quantities import format_size, write_duration
 from modelgrid.redaction import mask, mask_line
 from modelgrid.rendering import diagnostic_data
 from modelgrid.review.text import change_line, visible
 from modelgrid.review.values import KeyChange
+from modelgrid.settings_record import SETTINGS, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from modelgrid.apply.because import Because, Cause
     from modelgrid.apply.downtime import Downtime
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from modelgrid.apply.plan import Plan, Pull
     from modelgrid.apply.units import ChangedKey
     from modelgrid.config.load import Document
-    from modelgrid.diagnostics import Location
+    from modelgrid.emit.artifact import Artifact
     from modelgrid.errors import ModelGridError
 
 _INDENT = " " * 9
@@ -35,15 +36,10 @@ _INDENT = " " * 9
 _PLAIN = ("it is new", "it is no longer configured", "route ", "keys.json changed", "routing.json changed")
 
 
-def places(document: Document | None) -> Callable[[str], Location | None]:
-    """Return what finds the place in *document* of a path such as ``$.models.qwen``; none where it has no such.
-
-    Of a tree that was compiled elsewhere there is no document, and so no place.
-    """
+def places(document: Document) -> Callable[[str], Location | None]:
+    """Return what finds the place in *document* of a path such as ``$.models.qwen``; none where it has no such."""
 
     def place(text: str) -> Location | None:
-        if document is None:
-            return None
         try:
             path = parse_path(text)
         except ValueError:
@@ -51,6 +47,27 @@ def places(document: Document | None) -> Callable[[str], Location | None]:
         return document.locate(path) if path and document.value(path) is not None else None
 
     return place
+
+
+def told_places(known: Mapping[str, tuple[str, int, int]]) -> Callable[[str], Location | None]:
+    """Return the same of a tree that was compiled elsewhere, by what :func:`known_places` found there."""
+
+    def place(text: str) -> Location | None:
+        if text not in known:
+            return None
+        file, line, column = known[text]
+        return Location(file=file, line=line, column=column)
+
+    return place
+
+
+def known_places(document: Document, tree: Iterable[Artifact]) -> Mapping[str, tuple[str, int, int]]:
+    """Return file, line and column of every setting of *tree* and of what it stands in, by path."""
+    settings = next((load_settings(item.content) for item in tree if item.path == SETTINGS), {})
+    paths = {format_path(path[:size]) for path in map(parse_path, settings) for size in range(1, len(path) + 1)}
+    place = places(document)
+    found = {path: location for path in sorted(paths) if (location := place(path)) is not None}
+    return {path: (location.file, location.line, location.column) for path, location in found.items()}
 
 
 def action_lines(plan: Plan, outlook: Outlook, place: Callable[[str], Location | None]) -> Iterator[str]:

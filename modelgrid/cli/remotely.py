@@ -221,6 +221,7 @@ def _tree(
         scope_of,
         target_facts,
     )
+    from modelgrid.cli.planning import known_places  # noqa: PLC0415  the same
     from modelgrid.diagnostics import Report  # noqa: PLC0415  the same
     from modelgrid.emit.artifact import checksums  # noqa: PLC0415  the same
 
@@ -240,6 +241,7 @@ def _tree(
         sums=checksums({item.path: item.content.encode() for item in tree}),
         weights=tuple(source.value for source in packages),
         cache=str(host_folders(scope, facts).weights),
+        places=known_places(checked.document, tree) if request.arguments[0] == "plan" else {},
     )
 
 

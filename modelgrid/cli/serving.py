@@ -178,6 +178,7 @@ def _command(request: Request, folder: Path | None) -> int:
         options.hosts = []  # and goes no further
         if folder is not None:
             options.file = str(folder)
+            options.places = request.places
             _unpack(request)
         code: int = run(options)
         return code

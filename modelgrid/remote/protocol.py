@@ -39,6 +39,7 @@ class Request:
         sums: their checksums, as SHA256SUMS has them.
         weights: names of packages whose weights are unpacked there before.
         cache: the folder that they are unpacked to.
+        places: file, line and column of parts of the configuration by their paths, for a plan to name.
     """
 
     arguments: tuple[str, ...]
@@ -46,6 +47,7 @@ class Request:
     sums: str = ""
     weights: tuple[str, ...] = ()
     cache: str = ""
+    places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ def _data(message: Message) -> dict[str, Any]:
                 "sums": message.sums,
                 "weights": list(message.weights),
                 "cache": message.cache,
+                "places": {path: list(place) for path, place in message.places.items()},
             }
         case Output():
             return {"result" if message.result else "note": message.text}
@@ -119,7 +122,8 @@ def _message(data: Mapping[str, Any]) -> Message:
         files = None if tree is None else tuple(Artifact(**file) for file in tree)
         words = tuple(str(word) for word in data["arguments"])
         weights, cache = tuple(data["weights"]), str(data["cache"])
-        return Request(arguments=words, tree=files, sums=str(data["sums"]), weights=weights, cache=cache)
+        places = {path: (str(file), int(line), int(column)) for path, (file, line, column) in data["places"].items()}
+        return Request(arguments=words, tree=files, sums=str(data["sums"]), weights=weights, cache=cache, places=places)
     if "exit" in data:
         return Ended(code=int(data["exit"]))
     if "interrupt" in data:

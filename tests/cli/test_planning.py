@@ -11,7 +11,16 @@ from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
 from modelgrid.apply.observe import current_generation, plan
 from modelgrid.apply.outlook import Outlook, look_ahead
-from modelgrid.cli.planning import action_lines, downtime_lines, failure_data, memory_lines, places, plan_data
+from modelgrid.cli.planning import (
+    action_lines,
+    downtime_lines,
+    failure_data,
+    known_places,
+    memory_lines,
+    places,
+    plan_data,
+    told_places,
+)
 from tests.apply.configs import Compiled, compiled
 from tests.apply.equipment import equip
 from tests.apply.fakes import Machine
@@ -147,3 +156,16 @@ def test_a_failure_is_an_object_with_unit_model_result_and_log_lines(tmp_path: P
     chat = next(item for item in data["failures"] if item["model"] == "chat")
     assert (chat["unit"], chat["result"]) == ("modelgrid-model-chat.service", "exit-code")
     assert chat["log"] == ["loading weights", "out of memory"]
+
+
+def test_places_that_are_told_are_those_of_the_file(tmp_path: Path) -> None:
+    planned = Planned(BASE, AFTER, tmp_path)
+    known = known_places(planned.after.checked.document, planned.after.tree)
+    told = told_places(json.loads(json.dumps(known)))
+
+    def lines(place: Callable[[str], Location | None]) -> list[str]:
+        return list(action_lines(planned.plan, planned.outlook, place))
+
+    assert lines(told) == lines(planned.place)
+    assert plan_data(planned.plan, planned.outlook, told) == plan_data(planned.plan, planned.outlook, planned.place)
+    assert told("$.models.nobody") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,6 @@ from modelgrid.cli import main
 from tests.remote.conftest import hosts as hosts  # noqa: PLC0414  the fixture
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.remote.hosts import Hosts
 
 GRID = """\
@@ -64,6 +63,8 @@ def test_a_plan_unpacks_nothing_and_has_the_exit_code_of_changes(grid: str, host
     assert main(["plan", grid, *TWO]) == 2
     (request,) = hosts.requests("fake1")
     assert request["weights"] == []
+    file, line, _ = request["places"]["$.models"]
+    assert (file, Path(grid).read_text(encoding="utf-8").splitlines()[line - 1].rstrip()) == (grid, "models:")
 
 
 def test_a_host_that_is_down_keeps_no_other_from_its_part(

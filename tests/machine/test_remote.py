@@ -119,7 +119,9 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
 
 
 def test_one_command_applies_to_both(away: Away) -> None:
-    assert away.modelgrid("plan", str(away.file), *BOTH).returncode == 2
+    planned = away.modelgrid("plan", str(away.file), *BOTH)
+    assert planned.returncode == 2
+    assert f"because models.one is new  {away.file}:9" in planned.stdout
     applied = away.modelgrid("apply", str(away.file), *BOTH)
     assert applied.returncode == 0, applied.stderr
     assert "gpu01: generation 1 is current" in applied.stderr
