@@ -24,8 +24,9 @@ from modelgrid.apply.leftovers import images_left
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Handover, Plan
 from modelgrid.apply.preflight import check_stage
-from modelgrid.apply.records import Behind, Pending, Phase, Records
-from modelgrid.apply.recovery import settle
+from modelgrid.apply.probation import end_probation, put_on_probation, refuse_on_probation
+from modelgrid.apply.records import Behind, Pending, Phase, Probation, Records
+from modelgrid.apply.recovery import is_early, settle, taken_back
 from modelgrid.apply.recovery_unit import disable_recovery, enable_recovery
 from modelgrid.apply.retention import DEFAULT, Retention, expired, held_generations
 from modelgrid.apply.secrets import in_use_after
@@ -44,10 +45,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done. *generation* is the one that is current now; *plan* is empty where nothing had to be done."""
+    """What was done. *generation* is the one that is current now; *plan* is empty where nothing had to be done.
+
+    *probation* is there where it was asked for, and anything was changed.
+    """
 
     generation: int | None
     plan: Plan
+    probation: Probation | None = None
 
 
 def apply(
@@ -57,6 +62,7 @@ def apply(
     on_event: OnEvent = ignore,
     retention: Retention = DEFAULT,
     adopt: bool = False,
+    probation: float | None = None,
     spare_drift: bool = False,
     guard: Callable[[], None] = lambda: None,
 ) -> Outcome:
@@ -65,8 +71,9 @@ def apply(
     Where units do not come up, the generation before is brought back, running, before this raises. *retention* says
     which generations stay on the host. With *adopt*, what others have put in the way is taken over, and put back where
     this fails; without, it is refused. With *spare_drift*, what somebody changed on the host since the last apply is
-    not undone: it is refused. *guard* raises where the host is no longer as the caller counts on; it is asked before
-    anything is written, and once more when no other process can change it.
+    not undone: it is refused. With *probation*, what was there before is back after so many seconds, unless
+    :func:`confirm` is called; until then no other apply is taken. *guard* raises where the host is no longer as the
+    caller counts on; it is asked before anything is written, and once more when no other process can change it.
 
     Raises:
         HostError: the host cannot take it, another process is changing it, there is drift that *spare_drift* spares,
@@ -86,15 +93,21 @@ def apply(
         make_folder(host.files, host.layout.base)
         with locked(host.files, host.layout.lock):
             guard()
+            refuse_on_probation(host)
             if spare_drift:
                 refuse_drift(host)
             if not fresh:
                 _warn(on_event, check_tree(host, desired, adopt=adopt))
-            return _Change(host, on_event).apply(desired, retention=retention, checked=fresh, adopt=adopt)
+            change = _Change(host, on_event, probation=probation)
+            return change.apply(desired, retention=retention, checked=fresh, adopt=adopt)
 
 
-def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -> Outcome:
+def rollback(
+    host: Host, *, to: int | None = None, on_event: OnEvent = ignore, probation: float | None = None
+) -> Outcome:
     """Make generation *to* current again; without, the one that the current generation took over from.
+
+    It ends a probation, or is itself on probation for *probation* seconds.
 
     Raises:
         HostError: there is no such generation, it was altered, or as :func:`apply`.
@@ -105,7 +118,29 @@ def rollback(host: Host, *, to: int | None = None, on_event: OnEvent = ignore) -
         if host.files.kind(host.layout.lock) is None:
             raise _nothing_applied()
         with locked(host.files, host.layout.lock):
-            return _Change(host, on_event).rollback(to)
+            if probation is not None:
+                refuse_on_probation(host)
+            return _Change(host, on_event, probation=probation).rollback(to)
+
+
+def confirm(host: Host) -> int:
+    """Keep the change that is on probation, and return its generation.
+
+    Raises:
+        HostError: none is on probation, or it was interrupted; another process is changing the host.
+    """
+    with _os_errors():
+        records = Records(host.files, host.layout)
+        if host.files.kind(host.layout.lock) is None:
+            raise _nothing_applied()
+        with locked(host.files, host.layout.lock):
+            probation = records.probation()
+            if probation is None:
+                raise HostError("no change is on probation", hint="what is current says: modelgrid status")
+            if records.pending() is not None:
+                raise HostError("the change was interrupted", hint="take it back with: modelgrid rollback")
+            end_probation(host)
+            return probation.generation
 
 
 def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
@@ -125,8 +160,10 @@ def destroy(host: Host, *, on_event: OnEvent = ignore) -> bool:
         return True
 
 
-def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
+def recover(host: Host, *, on_event: OnEvent = ignore, expired: int | None = None) -> bool:
     """Finish a change that was interrupted, or take it back; the recovery unit runs this at boot.
+
+    With *expired*, take back that generation if it is still on probation; its timer runs this.
 
     After a reboot only files, links and records are seen to, and no unit is waited for (:func:`settle`). Within one
     boot, units may run by either generation: the change is finished as the next :func:`apply` would, or taken back.
@@ -140,14 +177,15 @@ def recover(host: Host, *, on_event: OnEvent = ignore) -> bool:
         if host.files.kind(host.layout.lock) is None:
             return False
         with locked(host.files, host.layout.lock):
-            return _Change(settled(host), on_event).recover()
+            return _Change(settled(host), on_event).recover(expired)
 
 
 class _Change:
     """What the holder of the lock does. Strictly private."""
 
-    def __init__(self, host: Host, on_event: OnEvent) -> None:
+    def __init__(self, host: Host, on_event: OnEvent, *, probation: float | None = None) -> None:
         self._host = host
+        self._probation = probation
         self._on_event = on_event
         self._generations = Generations(host.files, host.layout)
         self._records = Records(host.files, host.layout)
@@ -179,7 +217,7 @@ class _Change:
             change = _next(pending, source=current, target=current, made=False)
         self._activate(change, desired, plan)
         self._prune(retention, made=change.made)
-        return Outcome(generation=change.target, plan=plan)
+        return Outcome(generation=change.target, plan=plan, probation=self._records.probation())
 
     def rollback(self, to: int | None) -> Outcome:
         pending = self._pending()
@@ -208,15 +246,24 @@ class _Change:
             self._repair(tree, target, plan)
         else:
             self._activate(_next(None, source=source, target=target, made=False), tree, plan)
-        return Outcome(generation=target, plan=plan)
+            if self._probation is None:
+                end_probation(self._host)
+        return Outcome(generation=target, plan=plan, probation=self._records.probation())
 
-    def recover(self) -> bool:
-        pending = self._records.pending()
-        if pending is None:
+    def recover(self, expired: int | None) -> bool:
+        pending, probation = self._records.pending(), self._records.probation()
+        if expired is not None and (probation is None or probation.generation != expired):
             return False
-        if self._records.rebooted():
+        rebooted = self._records.rebooted()
+        if rebooted and is_early(self._host):
             settle(self._host, self._on_event)
             return True
+        if probation is not None and (rebooted or expired is not None):
+            pending = taken_back(pending, probation)
+            assert pending is not None
+            self._records.begin(pending)
+        if pending is None:
+            return False
         if pending.phase is Phase.DESTROY:
             tear_down(self._host, self._on_event)
             return True
@@ -228,7 +275,8 @@ class _Change:
             change = _next(pending, source=current, target=current, made=False)
             self._activate(change, tree, plan_now(tree, self._host))
         else:
-            self._tell("taking back a change that was interrupted")
+            late = probation is not None and pending.target == probation.generation
+            self._tell(f"taking back a change that {'was not confirmed' if late else 'was interrupted'}")
             self._back(pending)
         return True
 
@@ -277,6 +325,8 @@ class _Change:
             activation.carry_out(plan)
             # killed before the next line, it would at worst restart a user of a secret again
             self._records.remember(in_use_after(self._host, plan))
+            if self._probation is not None:
+                put_on_probation(self._host, generation=pending.target, back_to=pending.source, seconds=self._probation)
             self._records.confirm(
                 pending.target,
                 behind=self._behind(plan, pending.source),
@@ -330,10 +380,18 @@ class _Change:
             kept = (item for item in plan.actions if item.verb is not Verb.RESTART or item.unit in touched)
             plan = replace(plan, actions=tuple(kept))
         Activation(self._host, self._on_event, tree=tree, number=source, tolerant=True).carry_out(plan)
-        put_back(self._host, pending.made, self._on_event, start=True)
+        probation = self._records.probation()
+        ended = probation is not None and probation.generation == pending.target
+        undone = {*pending.made, *((pending.target,) if ended and pending.target is not None else ())}
+        put_back(self._host, undone, self._on_event, start=True)
         for number in pending.made:
             if number in self._generations.numbers():
                 self._generations.remove(number)
+        if ended:
+            if source is not None:
+                running = drivers(self._host.files, units_of(tree))
+                self._records.confirm(source, behind=behind_now(self._host), drivers=running)
+            end_probation(self._host)
         self._records.end()
         if source is None:
             disable_recovery(self._host)

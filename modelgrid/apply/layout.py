@@ -125,6 +125,11 @@ class Layout:
         return self.state / "lineage.json"
 
     @property
+    def probation(self) -> Path:
+        """Present while a change is on probation."""
+        return self.state / "probation.json"
+
+    @property
     def notify(self) -> Path:
         """systemd's socket of that name: each run of systemd makes it anew, and a daemon-reexec does not."""
         return self.runtime / "systemd/notify"

@@ -15,7 +15,7 @@ from modelgrid.apply.links import links_of, missing_links
 from modelgrid.apply.liveroutes import manifest_of
 from modelgrid.apply.memory import has_memory_for_another
 from modelgrid.apply.planner import make_plan
-from modelgrid.apply.records import Behind, Records
+from modelgrid.apply.records import Behind, Probation, Records
 from modelgrid.apply.secrets import rotated, secret_uses
 from modelgrid.apply.space import seen
 from modelgrid.apply.systemd import UNKNOWN, Verb
@@ -61,6 +61,7 @@ class Status:
         generation: the current one; none where nothing is applied.
         confirmed: the one that was last seen healthy.
         interrupted: whether a change was killed, or is under way right now.
+        probation: the change that is taken back unless it is confirmed; none where there is none.
         boots: whether everything starts at boot.
         units: sorted by name.
     """
@@ -70,6 +71,7 @@ class Status:
     interrupted: bool
     boots: bool
     units: tuple[UnitStatus, ...]
+    probation: Probation | None = None
 
     @property
     def amiss(self) -> bool:
@@ -82,6 +84,9 @@ class Status:
             "generation": self.generation,
             "confirmed": self.confirmed,
             "interrupted": self.interrupted,
+            "probation": None
+            if self.probation is None
+            else {"back_to": self.probation.back_to, "until": self.probation.until},
             "starts_at_boot": self.boots,
             "units": [
                 {
@@ -256,6 +261,7 @@ def status(host: Host) -> Status:
         generation=generation,
         confirmed=records.confirmed(),
         interrupted=records.pending() is not None,
+        probation=records.probation(),
         boots=host.files.readlink(host.layout.wants_link) is not None,
         units=tuple(
             UnitStatus(

@@ -57,6 +57,20 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probation:
+    """A change that is taken back unless it is confirmed.
+
+    Attributes:
+        back_to: the generation that comes back; none for nothing applied.
+        until: when, in seconds of the epoch; for people, a timer counts by itself.
+    """
+
+    generation: int
+    back_to: int | None
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
     """A server that goes on by the definition of an older *generation*, as long as its run is *invocation*."""
 
@@ -166,9 +180,35 @@ class Records:
         self._write(self._layout.secrets, {"units": units})
 
     def rebooted(self) -> bool:
-        """Say whether the change under way is one of an earlier run of systemd, after which no unit of ours ran on."""
-        data = self._read(self._layout.pending)
-        return data is not None and bool(data.get("boot")) and data["boot"] != self._boot()
+        """Say whether what is under way or on probation is of an earlier run of systemd, and no unit ran on since."""
+        now = self._boot()
+        found = [self._read(path) for path in (self._layout.pending, self._layout.probation)]
+        return any(data is not None and data.get("boot") and data["boot"] != now for data in found)
+
+    def probation(self) -> Probation | None:
+        """Return the change that is on probation; none where there is none.
+
+        Raises:
+            HostError: the record is not one that this version can read.
+        """
+        data = self._read(self._layout.probation)
+        if data is None:
+            return None
+        try:
+            return Probation(
+                generation=int(data["generation"]), back_to=_number(data["back_to"]), until=float(data["until"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self._layout.probation) from error
+
+    def put_on_probation(self, probation: Probation) -> None:
+        """Record *probation*, before the change that it is about is confirmed to be healthy."""
+        fields = {"generation": probation.generation, "back_to": probation.back_to, "until": probation.until}
+        self._write(self._layout.probation, {"boot": self._boot(), **fields})
+
+    def end_probation(self) -> None:
+        """Record that no change is on probation."""
+        remove_name(self._files, self._layout.probation)
 
     def begin(self, pending: Pending) -> None:
         """Record *pending* before the first step that it is about."""

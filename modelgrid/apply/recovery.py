@@ -12,7 +12,7 @@ from modelgrid.apply.adoption import put_back
 from modelgrid.apply.events import Event, EventKind, OnEvent
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.links import links_of, make_links, missing_links, remove_links, stale_links
-from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.records import Pending, Phase, Probation, Records
 from modelgrid.apply.recovery_unit import disable_recovery
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import tear_down
@@ -21,14 +21,28 @@ from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 
+#: What the recovery unit comes before.
+_BASIC = "basic.target"
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgrid.apply.host import Host
 
 
+def is_early(host: Host) -> bool:
+    """Say whether the boot is not yet where units of ours may start, as far as systemd says.
+
+    Raises:
+        HostError: systemd does not answer.
+    """
+    return not host.systemd.states([_BASIC])[_BASIC].up
+
+
 def settle(host: Host, on_event: OnEvent) -> None:
     """Bring a change that an earlier boot left to its end: forward where what is current is whole, else back.
+
+    One that was on probation is taken back.
 
     The caller holds the lock, and no unit of ours has been started in this boot.
 
@@ -38,7 +52,8 @@ def settle(host: Host, on_event: OnEvent) -> None:
     """
     files, layout = host.files, host.layout
     generations, records = Generations(files, layout), Records(files, layout)
-    pending = records.pending()
+    probation = records.probation()
+    pending = taken_back(records.pending(), probation)
     if pending is None:
         return
     if pending.phase is Phase.DESTROY:
@@ -55,7 +70,8 @@ def settle(host: Host, on_event: OnEvent) -> None:
         generations.switch(goal)
     remove_links(files, layout, stale)
     if goal not in {*pending.made, pending.target}:
-        changed |= put_back(host, pending.made, on_event, start=False)
+        undone = {*pending.made, *((probation.generation,) if probation is not None else ())}
+        changed |= put_back(host, undone, on_event, start=False)
     if changed:
         host.systemd.daemon_reload()
     kept = {goal, None if goal is None else generations.parent(goal)}
@@ -63,6 +79,8 @@ def settle(host: Host, on_event: OnEvent) -> None:
         if number in generations.numbers() and number not in kept:
             generations.remove(number)
     records.end()
+    # its timer did not outlive the boot
+    records.end_probation()
     told = "nothing is applied" if goal is None else f"generation {goal} is current"
     on_event(Event(kind=EventKind.STEP, message=f"a change was interrupted: {told}"))
     if goal is None:
@@ -70,6 +88,21 @@ def settle(host: Host, on_event: OnEvent) -> None:
     elif changed and files.readlink(layout.wants_link) is not None:
         # the boot has counted its units already; more of them may be wanted now
         host.systemd.enqueue(Verb.START, TARGET)
+
+
+def taken_back(pending: Pending | None, probation: Probation | None) -> Pending | None:
+    """Return *pending* as it is when the change on *probation* is taken back with it; none where nothing is to do."""
+    if probation is None or (pending is not None and pending.phase is Phase.DESTROY):
+        return pending
+    generation = probation.generation
+    return Pending(
+        source=probation.back_to,
+        target=generation,
+        phase=Phase.BACK,
+        # of a first change nothing stays, as of one that fails
+        made=pending.made if pending is not None else (generation,) if probation.back_to is None else (),
+        lefts=pending.lefts if pending is not None else (generation,),
+    )
 
 
 def _goal(generations: Generations, pending: Pending, current: int | None, record: Path) -> int | None:

@@ -16,7 +16,7 @@ def enable_recovery(host: Host) -> None:
     from modelgrid.emit.recovery import recovery  # noqa: PLC0415  templates, which a rollback has no other use for
 
     files, layout = host.files, host.layout
-    text = recovery(layout.scope, host.python, [layout.pending]).encode()
+    text = recovery(layout.scope, host.python, [layout.pending, layout.probation]).encode()
     if files.kind(layout.recovery_unit) is None or files.read(layout.recovery_unit) != text:
         replace_file(files, layout.recovery_unit, text, 0o644)
     make_links(files, layout, layout.recovery_links)

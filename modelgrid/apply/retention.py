@@ -44,18 +44,21 @@ def held_generations(generations: Generations, records: Records) -> frozenset[in
     """Return the generations that something may still go back to, or runs by.
 
     They are the current one and the one that it took over from, the newest (the one that a rollback came from), all of
-    a change that is under way or was interrupted, the one that was last seen healthy, and those that servers go on by.
+    a change that is under way, on probation or was interrupted, the one that was last seen healthy, and those that
+    servers go on by.
 
     Raises:
         HostError: a record cannot be read.
     """
-    current, pending = generations.current(), records.pending()
+    current, pending, probation = generations.current(), records.pending(), records.probation()
     held = {current, records.confirmed(), *(item.generation for item in records.behind().values())}
     held |= set(generations.numbers()[-1:])
     if current is not None:
         held.add(generations.parent(current))
     if pending is not None:
         held |= {pending.source, pending.target, *pending.made, *pending.lefts}
+    if probation is not None:
+        held |= {probation.generation, probation.back_to}
     return frozenset(number for number in held if number is not None)
 
 

@@ -11,6 +11,7 @@ from modelgrid.apply.gateways import Gateways
 from modelgrid.apply.generations import Generations
 from modelgrid.apply.jobs import Jobs
 from modelgrid.apply.links import remove_links, stale_links
+from modelgrid.apply.probation import end_probation
 from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.recovery_unit import disable_recovery
 from modelgrid.apply.rollout import sweep
@@ -48,6 +49,7 @@ def tear_down(host: Host, on_event: OnEvent, *, keep_base: bool = False) -> None
         remove_tree(files, layout.generations)
         # or a power cut could bring parts of them back, without the record that says that they go
         sync_folder(files, layout.base)
+    end_probation(host)
     remove_name(files, layout.confirmed)
     remove_name(files, layout.pending)
     disable_recovery(host)

@@ -16,7 +16,9 @@ from modelgrid.apply.hostchecks import check_host
 from modelgrid.apply.linger import linger_notes
 from modelgrid.apply.outlook import look_ahead
 from modelgrid.apply.plan_file import check_basis, dump_saved
+from modelgrid.apply.probation import probation_line
 from modelgrid.apply.records import Records
+from modelgrid.apply.recovery import is_early
 from modelgrid.apply.retention import DEFAULT, Retention
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
@@ -121,6 +123,7 @@ def run_apply(options: argparse.Namespace) -> int:
             on_event=_show_event,
             retention=retention_of(options),
             adopt=options.adopt,
+            probation=options.probation,
             spare_drift=options.no_drift_overwrite,
         )
     return _show_applied(outcome, host, as_json=options.json)
@@ -148,6 +151,7 @@ def _apply_saved(saved: SavedPlan, options: argparse.Namespace) -> int:
             on_event=_show_event,
             retention=retention_of(options),
             adopt=saved.adopts,
+            probation=options.probation,
             spare_drift=options.no_drift_overwrite,
             guard=guard,
         )
@@ -178,8 +182,14 @@ def run_rollback(options: argparse.Namespace) -> int:
     """Bring an earlier generation back."""
     host = this_host(scope_of(options))
     with _signals_interrupt():
-        outcome = execute.rollback(host, to=options.generation, on_event=_show_event)
+        outcome = execute.rollback(host, to=options.generation, on_event=_show_event, probation=options.probation)
     return _show_outcome(outcome, as_json=False)
+
+
+def run_confirm(options: argparse.Namespace) -> int:
+    """Keep the change that is on probation."""
+    note(f"generation {execute.confirm(this_host(scope_of(options)))} stays")
+    return 0
 
 
 def run_generations(options: argparse.Namespace) -> int:
@@ -209,11 +219,12 @@ def run_recover(options: argparse.Namespace) -> int:
     scope = scope_of(options)
     host = this_host(scope)
     if Records(host.files, host.layout).rebooted():
-        host = this_host(scope, early=True)
+        early = this_host(scope, early=True)
+        host = early if is_early(early) else host
     with _signals_interrupt():
-        there_was = execute.recover(host, on_event=_show_event)
+        there_was = execute.recover(host, on_event=_show_event, expired=options.expired)
     if not there_was:
-        note("no change was interrupted")
+        note("no change was interrupted" if options.expired is None else "the change was confirmed")
     return 0
 
 
@@ -323,7 +334,9 @@ def _show_event(event: Event) -> None:
 
 def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
     if as_json:
-        result_json({"generation": outcome.generation, "changed": not outcome.plan.empty, **outcome.plan.to_dict()})
+        until = {"probation_until": outcome.probation.until} if outcome.probation is not None else {}
+        done = {"generation": outcome.generation, "changed": not outcome.plan.empty, **until}
+        result_json({**done, **outcome.plan.to_dict()})
         return 0
     for line in outcome.plan.notes:
         note(f"note: {line}")
@@ -331,6 +344,8 @@ def _show_outcome(outcome: execute.Outcome, *, as_json: bool) -> int:
         note(f"nothing to do; generation {outcome.generation} is current")
     else:
         note(f"generation {outcome.generation} is current")
+    if outcome.probation is not None:
+        note(probation_line(outcome.probation))
     return 0
 
 

@@ -263,6 +263,7 @@ def _applying(commands: Any) -> None:
 
     rollback = _add(commands, "rollback", "applying:run_rollback", "bring an earlier generation back")
     rollback.add_argument("generation", nargs="?", type=int, metavar="N", help="which (the one before)")
+    confirm = _add(commands, "confirm", "applying:run_confirm", "keep a change that was made with --confirm")
     generations = _add(commands, "generations", "applying:run_generations", "list the generations on this host")
     status = _add(commands, "status", "status:run_status", "show the state of every unit")
     _status(status)
@@ -274,9 +275,19 @@ def _applying(commands: Any) -> None:
     gc.add_argument("--yes", action="store_true", help="remove what it would show")
     _retention(gc)
     _json(gc)
-    for command in (rollback, generations, status, recover, destroy, gc):
+    for command in (rollback, confirm, generations, status, recover, destroy, gc):
         _user(command)
-        _host(command, as_root=command in {rollback, recover, destroy, gc})
+        _host(command, as_root=command in {rollback, confirm, recover, destroy, gc})
+    for command in (apply, rollback):
+        command.add_argument(
+            "--confirm",
+            dest="probation",
+            type=_duration,
+            metavar="TIME",
+            help="take the change back after TIME, such as 5m, unless `modelgrid confirm` comes before",
+        )
+    # the timer of a probation says which one it is of
+    recover.add_argument("--expired", type=_count, metavar="N", help=argparse.SUPPRESS)
     _json(generations)
 
 

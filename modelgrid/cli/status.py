@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelgrid.apply import observe
 from modelgrid.apply.host import this_host
+from modelgrid.apply.probation import probation_line
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import scope_of
 
@@ -49,6 +50,8 @@ def _show(status: observe.Status) -> None:
     note(f"generation {status.generation}; at boot it {'starts' if status.boots else 'does not start'}")
     if status.interrupted:
         note("a change is under way, or was killed: modelgrid recover or the next apply finishes it or takes it back")
+    if status.probation is not None:
+        note(probation_line(status.probation))
     rows = [(item.unit, item.model or "-", _state(item), _ago(item.since)) for item in status.units]
     result(table(rows, ("UNIT", "MODEL", "STATE", "SINCE")))
 

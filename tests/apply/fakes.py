@@ -211,6 +211,7 @@ class FakeProcesses:
     Attributes:
         docker_stderr: what keeps docker from its daemon.
         missing: programs that are not installed.
+        timers: command lines of systemd-run, and what it fails with.
         networks_removed: what ``podman network rm`` removed.
         missing_images: local images that podman does not have.
         containers_removed: what ``podman rm`` was asked to remove.
@@ -235,6 +236,9 @@ class FakeProcesses:
     containers: list[dict[str, object]] = field(default_factory=list)
     images: dict[str, str] = field(default_factory=dict)
 
+    timers: list[tuple[str, ...]] = field(default_factory=list)
+    timer_stderr: str = ""
+
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
         if argv[0] in self.missing:
             return Completed(returncode=NOT_FOUND, stdout="", stderr="No such file or directory")
@@ -244,8 +248,14 @@ class FakeProcesses:
             return self._docker(*argv[1:])
         if argv[0] == GENERATOR:
             return self._generate(Path((environment or {})["QUADLET_UNIT_DIRS"]))
+        return self._systemd(*argv)
+
+    def _systemd(self, *argv: str) -> Completed:
         if argv[0] == "systemd-analyze":
             return Completed(returncode=0, stdout="", stderr=self.verify_stderr)
+        if argv[0] == "systemd-run":
+            self.timers.append(argv)
+            return Completed(returncode=1 if self.timer_stderr else 0, stdout="", stderr=self.timer_stderr)
         if argv[0] == "journalctl":
             return Completed(returncode=0, stdout=_entries(self.journal), stderr="")
         raise AssertionError(argv)

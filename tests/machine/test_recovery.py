@@ -87,7 +87,7 @@ class Host:
 
     def assert_runs(self, generation: int, context: int) -> None:
         """Nothing is interrupted, and the model of *generation*, with that context, answers."""
-        self.machine.wait_until(lambda: self.show("ActiveState") == "active", timeout=60, what="the model")
+        self.machine.wait_until(lambda: self.show("ActiveState") == "active", timeout=120, what="the model")
         status = self.status()
         told = self.machine.journal("modelgrid-recover.service")
         assert (status["generation"], status["interrupted"]) == (generation, False), told
@@ -96,7 +96,9 @@ class Host:
         assert f"--ctx-size {context}" in self.machine.read(quadlet)
         url = "http://127.0.0.1:8080/v1/chat/completions"
         argv = ["curl", "-sS", "--header", "content-type: application/json", "--data", QUESTION, url]
-        self.machine.wait_until(lambda: "Paris" in self.machine.run(argv, check=False).stdout, what="an answer")
+        self.machine.wait_until(
+            lambda: "Paris" in self.machine.run(argv, check=False).stdout, timeout=60, what="an answer"
+        )
 
 
 def test_a_power_cut_before_and_after_the_commit_leaves_one_whole_generation_running(fresh_machine: Machine) -> None:
@@ -116,6 +118,14 @@ def test_a_power_cut_before_and_after_the_commit_leaves_one_whole_generation_run
     assert host.show("LoadState", "modelgrid-model-second.service") == "not-found"
     assert "generation 2 is current" in fresh_machine.journal("modelgrid-recover.service")
     assert fresh_machine.run(["systemctl", "is-system-running"]).stdout.strip() == "running"
+
+    # a reboot is no confirmation
+    fresh_machine.write(FILE, first)
+    host.modelgrid("apply", "--confirm=1h", FILE)
+    fresh_machine.cut_power()
+    fresh_machine.boot()
+    host.assert_runs(2, 2048)
+    assert host.status()["probation"] is None
     host.modelgrid("destroy")
     assert fresh_machine.run(["find", "/etc", "-name", "*modelgrid*"]).stdout == ""
 
@@ -132,3 +142,33 @@ def test_the_same_for_a_users_units(fresh_machine: Machine) -> None:
     host.cut_in_an_apply(first.replace("context: 1024", "context: 2048"), committed=True)
     fresh_machine.wait_until(lambda: fresh_machine.exists("/run/user/1000/bus"), what="the user's bus")
     host.assert_runs(2, 2048)
+
+    fresh_machine.write(FILE, first)
+    host.modelgrid("apply", "--confirm=3s", FILE)
+    fresh_machine.wait_until(lambda: host.current() == "generations/2", timeout=120, what="the generation before")
+    fresh_machine.wait_until(lambda: host.status()["probation"] is None, timeout=120, what="the end of the probation")
+    host.assert_runs(2, 2048)
+
+
+def test_unconfirmed_a_change_comes_undone_and_confirmed_it_stays(machine: Machine) -> None:
+    host = Host(machine)
+    first = CONFIG.replace("RUNTIME", "runtime: native")
+    second = first.replace("context: 1024", "context: 2048")
+    machine.write(FILE, first)
+    host.modelgrid("apply", FILE)
+    machine.write(FILE, second)
+    # its process ends at once, and the session with it
+    host.modelgrid("apply", "--confirm=5s", FILE)
+    assert host.status()["probation"]["back_to"] == 1
+    refused = machine.run(["modelgrid", "apply", FILE], check=False)
+    assert (refused.returncode, "on probation" in refused.stderr) == (3, True)
+    machine.wait_until(lambda: host.status()["probation"] is None, timeout=120, what="the end of the probation")
+    host.assert_runs(1, 1024)
+
+    host.modelgrid("apply", "--confirm=1h", FILE)
+    assert machine.run(["systemctl", "is-active", "modelgrid-revert.timer"]).stdout == "active\n"
+    host.modelgrid("confirm")
+    assert machine.run(["systemctl", "is-active", "modelgrid-revert.timer"], check=False).stdout == "inactive\n"
+    assert host.status()["generation"] == 3
+    host.modelgrid("destroy")
+    assert machine.run(["systemctl", "list-units", "--all", "--no-legend", "modelgrid*"]).stdout == ""
