@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelgrid.gateway.app import create_app
 from modelgrid.gateway.holding import Holding
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from modelgrid.gateway.routing import RoutingTable
 
 _POLL = 0.01
+#: Seconds that Granian may take to listen, and then to wait for a signal.
+_PATIENCE = 10.0
+_SETTLE = 0.25
 _POSIX = os.name == "posix"
 
 
@@ -168,16 +171,17 @@ class _Worker:
 async def _run(settings: Settings) -> AsyncIterator[_Worker]:
     worker = _Worker(settings)
     loop = asyncio.get_running_loop()
-    starting = asyncio.all_tasks() - {asyncio.current_task()}
     if _POSIX:
         # Ctrl-C reaches every process of the terminal; the parent answers it with one SIGTERM for each worker,
         # and a worker that was told to end three times would block
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listening = loop.create_task(_until_listening(settings))
     tasks = [
-        loop.create_task(_take_signals(starting)),
+        listening,
+        loop.create_task(_take_signals(listening)),
         loop.create_task(worker.state.watch(settings.watch_interval)),
-        loop.create_task(_announce(settings, worker)),
+        loop.create_task(_announce(listening, worker)),
     ]
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -192,26 +196,31 @@ async def _run(settings: Settings) -> AsyncIterator[_Worker]:
         worker.log.flush()
 
 
-async def _take_signals(starting: set[asyncio.Task[Any]]) -> None:
-    """Take SIGTERM once what ran the start-up is done: its end stops the loop, so this goes on when Granian serves."""
-    if starting:
-        await asyncio.wait(starting, timeout=1.0)
+async def _take_signals(listening: asyncio.Task[int | None]) -> None:
+    """Take SIGTERM once Granian serves: what it gets before it waits for the end of serving, it forgets."""
+    await asyncio.wait({listening}, timeout=_PATIENCE)
+    await asyncio.sleep(_SETTLE)
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-async def _announce(settings: Settings, worker: _Worker) -> None:
-    """Say that the gateway serves once there is a manifest and it listens, which Granian does after the start-up."""
+async def _until_listening(settings: Settings) -> int | None:
+    """Wait until this process listens, which Granian has it do after the start-up; return by which descriptor."""
     while True:
         await asyncio.sleep(_POLL)
-        if worker.state.table is None:
-            continue
         listener = own_listener(settings.port)
         # where there may be another gateway on the port, its answer says nothing of this one
         if listener is not None or (not TELLS_LISTENERS and await _answers(settings)):
-            worker.listens(listener)
-            notify("READY=1")
-            return
+            return listener
+
+
+async def _announce(listening: asyncio.Task[int | None], worker: _Worker) -> None:
+    """Say that the gateway serves once it listens and there is a manifest."""
+    listener = await listening
+    while worker.state.table is None:
+        await asyncio.sleep(_POLL)
+    worker.listens(listener)
+    notify("READY=1")
 
 
 async def _answers(settings: Settings) -> bool:
