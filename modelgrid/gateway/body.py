@@ -44,6 +44,11 @@ class Peek:
     _start: int
     _end: int
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self._body)
+
     def with_model(self, name: str) -> bytes:
         """The body with *name* as its model, every other byte as it was."""
         if name == self.model:

@@ -17,6 +17,10 @@ class HeldError(UnavailableError):
     """The route stayed on hold for longer than a request may wait, or too many wait already."""
 
 
+#: Bytes of bodies that wait at a time; a request with a usual one is never told so.
+_BYTES = 512 * 1024 * 1024
+
+
 class Holding:
     """All requests of this process that wait. They go on in the order in which they came.
 
@@ -24,9 +28,11 @@ class Holding:
         count: how many there are.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        """*changed* is called whenever the count is another."""
+    def __init__(self, changed: Callable[[], None], *, most_bytes: int = _BYTES) -> None:
+        """*changed* is called whenever the count is another; *most_bytes* of bodies wait at a time."""
         self.count = 0
+        self._bytes = 0
+        self._most_bytes = most_bytes
         self._changed = changed
         self._waiters: dict[asyncio.Future[None], None] = {}
 
@@ -36,17 +42,17 @@ class Holding:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, released: Callable[[], bool], *, seconds: float, most: int, call: Call) -> None:
+    async def wait(self, released: Callable[[], bool], *, size: int, seconds: float, most: int, call: Call) -> None:
         """Return when *released* says so; it is asked after each :meth:`wake`.
 
         Raises:
-            HeldError: that took *seconds*, or *most* requests waited already.
+            HeldError: that took *seconds*, *most* requests wait already, or bodies too large with *size* bytes more.
             AbandonedError: the client left.
         """
-        if seconds <= 0 or self.count >= most:
+        if seconds <= 0 or self.count >= most or self._bytes + size > self._most_bytes:
             raise HeldError("it is being changed")
         loop = asyncio.get_running_loop()
-        self._count(1)
+        self._count(1, size)
         try:
             async with asyncio.timeout(seconds):
                 while not released():
@@ -62,8 +68,9 @@ class Holding:
             raise HeldError("it is being changed") from None
         finally:
             call.waiter = None
-            self._count(-1)
+            self._count(-1, -size)
 
-    def _count(self, change: int) -> None:
+    def _count(self, change: int, size: int) -> None:
         self.count += change
+        self._bytes += size
         self._changed()

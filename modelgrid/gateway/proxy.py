@@ -157,7 +157,9 @@ class Proxy:
             route = table.view(patterns).find(asked.model) if table is not None else None
             return route is None or bool(route.upstreams)
 
-        await self._holding.wait(released, seconds=limits.hold_time, most=limits.hold_requests, call=call)
+        await self._holding.wait(
+            released, size=asked.size, seconds=limits.hold_time, most=limits.hold_requests, call=call
+        )
 
     async def _ask(self, request: Request, route: Route, asked: Peek, call: Call) -> Answer:
         fields, body = forwarded_fields(request), asked.with_model(route.upstream_model)

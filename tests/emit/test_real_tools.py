@@ -85,7 +85,7 @@ def test_verify_is_silent_about_every_sample(name: str, suite: str, tmp_path: Pa
 def test_gateway_is_locked_up(host: str, suite: str, tmp_path: Path) -> None:
     gateway = replace(samples.GATEWAY, listen=Endpoint(host=host, port=8080))
     unit = write_tree(replace(samples.FULL, gateway=gateway), tmp_path) / "units" / "modelgrid-gateway.service"
-    result = systemd_analyze_security(suite, unit, threshold=15)
+    result = systemd_analyze_security(suite, unit, threshold=12)
 
     assert result.returncode == 0, result.stdout
 
