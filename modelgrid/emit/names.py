@@ -95,9 +95,13 @@ def _csv_field(text: str) -> str:
 
 
 def secret_option(secret: PodmanSecret) -> str:
-    """Return the value of ``--secret`` (podman-run(1)), which is that of ``Secret=`` as well."""
+    """Return the value of ``--secret`` (podman-run(1)), which is that of ``Secret=`` as well.
+
+    A file is for every user of the container: which one its server runs as is the image's affair, and there is no other
+    program in it. On the host none but root comes to where it lies.
+    """
     if secret.path:
-        return f"{secret.name},type=mount,target={secret.path},mode=0400"
+        return f"{secret.name},type=mount,target={secret.path},mode=0444"
     return f"{secret.name},type=env,target={secret.variable}"
 
 

@@ -278,7 +278,7 @@ def test_secrets_are_found_however_they_are_handed_over() -> None:
         "LoadCredential=stored",
     ]
     lines += ["LoadCredential=keys.json:/etc/modelgrid/current/keys.json", "LoadCredential=%N:%t/x"]
-    item = with_lines(container("a"), "Container", "Secret=token,type=mount,target=/run/secrets/token,mode=0400")
+    item = with_lines(container("a"), "Container", "Secret=token,type=mount,target=/run/secrets/token,mode=0444")
     unit = units_of([with_lines(item, "Service", *lines)])[unit_of("a")]
     assert secrets_of(unit, "/etc/modelgrid/current") == (
         Secret(name="sealed", kind=SecretKind.ENCRYPTED, path="/etc/sealed"),

@@ -23,7 +23,12 @@ version: 1
 engines:
 {tiny.ENGINE}
 models:
-  gemma: {{engine: tiny, source: {tiny.PATH}, secrets: {{FIRST: first}}}}
+  gemma:
+    engine: tiny
+    source: {tiny.PATH}
+    secrets: {{FIRST: first, SECOND_FILE: second}}
+    # as images do whose server is not root
+    quadlet: {{User: "1000"}}
   embedder: {{engine: tiny, source: {tiny.PATH}, secrets: {{SECOND_FILE: second, LICENCE_FILE: licence}}}}
 secrets:
   first: {{podman: first}}
@@ -71,6 +76,7 @@ def test_a_rotated_secret_restarts_its_user_alone_and_its_value_is_nowhere_else(
     grid.apply()
     assert grid.plan()[0] == 0
     assert inside(machine, "gemma", "echo $FIRST").strip() == canaries[0]
+    assert inside(machine, "gemma", "id -u; cat $SECOND_FILE") == f"1000\n{canaries[1]}"
     assert inside(machine, "embedder", "cat $SECOND_FILE $LICENCE_FILE") == canaries[1] + canaries[2]
 
     before = grid.invocations(CHAT, EMBED, GATEWAY)
