@@ -11,6 +11,7 @@ from modelgrid.apply.needs import listens_of, needs_of
 from modelgrid.apply.problems import Findings, Problem, Refusal
 from modelgrid.apply.secrets import secret_findings
 from modelgrid.apply.space import space_findings
+from modelgrid.apply.standin import is_standin
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.units import units_of
 from modelgrid.host.cdi import FOLDERS, device_names
@@ -106,12 +107,17 @@ def _ports(
     if not taken:
         return
     found = holders(host.files, {listener.inode for _, _, listener in taken})
-    ours = units.keys() | {unit.name for unit in running}
+    names = units.keys() | {unit.name for unit in running}
+
+    def is_ours(group: str) -> bool:
+        # a change that was killed leaves those that stood in, and the next one ends them
+        return group in names or is_standin(group)
+
     told: set[tuple[Endpoint, str]] = set()
     for endpoint, name, listener in taken:
         holder = found.get(listener.inode)
         who = str(holder) if holder is not None else "another program"
-        if (endpoint, who) in told or (holder is not None and ours & set(holder.groups)):
+        if (endpoint, who) in told or (holder is not None and any(map(is_ours, holder.groups))):
             continue
         told.add((endpoint, who))
         yield Problem(

@@ -122,11 +122,12 @@ def test_a_port_that_a_unit_of_ours_has_is_free_for_it(machine: Machine) -> None
     assert apply(changed, machine.host()).generation == 2
 
 
-def test_a_port_that_a_unit_of_ours_has_while_it_starts_is_free_for_it(machine: Machine) -> None:
+@pytest.mark.parametrize("unit", [GATEWAY, "modelgrid-standin-gateway.service"])
+def test_a_port_that_a_unit_of_ours_has_while_it_starts_is_free_for_it(machine: Machine, unit: str) -> None:
     apply(tree(["a"]), machine.host())
     machine.systemd.running.pop(GATEWAY)
     listening(machine, (LOOPBACK, 8080, 4711))
-    process(machine, 812, "python3", 4711, f"/system.slice/{GATEWAY}/worker")
+    process(machine, 812, "python3", 4711, f"/system.slice/{unit}/worker")
     assert apply(tree(["a"]), machine.host()).generation == 1
     assert GATEWAY in machine.systemd.running
 

@@ -11,16 +11,20 @@ from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
 from modelgrid.apply.observe import current_generation, plan
 from modelgrid.apply.outlook import Outlook, look_ahead
+from modelgrid.apply.plan import Plan, Pull
+from modelgrid.apply.problems import Problem, Refusal
 from modelgrid.cli.planning import (
     action_lines,
     downtime_lines,
     failure_data,
+    image_lines,
     known_places,
     memory_lines,
     places,
     plan_data,
     told_places,
 )
+from modelgrid.errors import HostError
 from tests.apply.configs import Compiled, compiled
 from tests.apply.equipment import equip
 from tests.apply.fakes import Machine
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from modelgrid.apply.plan import Plan
     from modelgrid.diagnostics import Location
 
 BASE = """\
@@ -169,3 +172,29 @@ def test_places_that_are_told_are_those_of_the_file(tmp_path: Path) -> None:
     assert lines(told) == lines(planned.place)
     assert plan_data(planned.plan, planned.outlook, told) == plan_data(planned.plan, planned.outlook, planned.place)
     assert told("$.models.nobody") is None
+
+
+def test_a_refusal_has_each_of_its_problems_for_tools() -> None:
+    problems = [Problem(message="the port is taken", hint="free it"), Problem(message="no such device")]
+    data = failure_data(Refusal(problems), generation=3)
+    assert data["problems"] == [
+        {"message": "the port is taken", "hint": "free it"},
+        {"message": "no such device", "hint": None},
+    ]
+    assert data["generation"] == 3
+    assert failure_data(HostError("no systemd"), generation=None)["problems"] == []
+
+
+def test_an_image_says_what_is_pulled_of_it() -> None:
+    pulls = (
+        Pull(image="x/a:1", size=3 << 30, present=True),
+        Pull(image="x/b:1", size=3 << 30, present=False),
+        Pull(image="x/c:1", size=3 << 30),
+        Pull(image="x/d:1", program="docker", present=False),
+    )
+    assert image_lines(Plan(images=pulls)) == [
+        "x/a:1: is there",
+        "x/b:1: 3GiB",
+        "x/c:1: at most 3GiB",
+        "x/d:1: of a size that no lock file tells, by docker",
+    ]
