@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelgrid.apply.downtime import Service
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.plan import Change
+from modelgrid.apply.problems import Refusal
 from modelgrid.diagnostics import Location, format_path, parse_path
 from modelgrid.errors import ConfigError
 from modelgrid.quantities import format_size, write_duration
@@ -209,6 +210,10 @@ def failure_data(error: ModelGridError, *, generation: int | None) -> dict[str, 
         "error": error.message,
         "hint": error.hint,
         "diagnostics": [diagnostic_data(item) for item in report or ()],
+        "problems": [
+            {"message": item.message, "hint": item.hint or None}
+            for item in (error.problems if isinstance(error, Refusal) else ())
+        ],
         "failures": [
             {
                 "unit": item.unit,
