@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import openai
 import pytest
 
+from tests.machine import tiny
 from tests.machine.grid import CHAT, EMBED, GATEWAY, Grid
 from tests.machine.ready import import_llama
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.machine.machine import Machine
 
@@ -24,6 +26,17 @@ SESSION = {
     "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1000/bus",
 }
 FILE = "/home/ada/modelgrid.yaml"
+LOGIND = "/etc/systemd/logind.conf.d/quick.conf"
+
+#: What loginctl(1) calls a user who has a session.
+LOGGED_IN = {"active", "online"}
+
+#: One model that loads at once.
+TINY = f"""\
+engines:
+{tiny.ENGINE}models:
+  fast: {{engine: tiny, source: {tiny.PATH}}}
+"""
 
 
 class UserGrid(Grid):
@@ -74,6 +87,86 @@ def invocations(ada: UserGrid) -> dict[str, str]:
     units = (CHAT, EMBED, GATEWAY)
     shown = [ada.as_user("systemctl", "--user", "show", unit, "--property=InvocationID").stdout for unit in units]
     return dict(zip(units, shown, strict=True))
+
+
+@pytest.fixture
+def session(ada: UserGrid) -> Iterator[Session]:
+    """Where a user's systemd ends a second after the last logout, not ten."""
+    ada.machine.write(LOGIND, "[Login]\nUserStopDelaySec=1s\n")
+    ada.machine.run(["systemctl", "restart", "systemd-logind.service"])
+    session = Session(ada)
+    yield session
+    session.log_out()
+    ada.machine.run(["rm", LOGIND])
+    ada.machine.run(["systemctl", "restart", "systemd-logind.service"])
+    ada.machine.run(["loginctl", "enable-linger", USER])
+
+
+class Session:
+    """A login of the user, as logind has it."""
+
+    def __init__(self, ada: UserGrid) -> None:
+        self._machine = ada.machine
+
+    def log_in(self) -> None:
+        service = ["--property=PAMName=login", f"--uid={USER}", "--unit=login-of-ada", "--collect"]
+        self._machine.run(["systemd-run", *service, "sleep", "infinity"])
+        self._wait(lambda: self._state() in LOGGED_IN, "a session")
+        self._wait(lambda: self._machine.exists("/run/user/1000/bus"), "the user's bus")
+
+    def log_out(self) -> None:
+        self._machine.run(["systemctl", "stop", "login-of-ada.service"], check=False)
+        self._wait(lambda: self._state() not in LOGGED_IN, "the end of the session")
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the user is as loginctl(1) says; one that logind does not know is ``gone``."""
+        self._wait(lambda: self._state() == state, f"a user who is {state}")
+
+    def _state(self) -> str:
+        shown = self._machine.run(["loginctl", "show-user", USER, "--property=State", "--value"], check=False)
+        return shown.stdout.strip() or "gone"
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        self._machine.wait_until(condition, what=what)
+
+
+def test_a_grid_goes_on_without_a_user_who_lingers_and_ends_with_one_who_does_not(
+    ada: UserGrid, session: Session
+) -> None:
+    ada.machine.write(FILE, ada.base.partition("engines:")[0] + TINY)
+    ada.machine.write(tiny.PATH, tiny.PROGRAM)
+    session.log_in()
+    applied = ada.as_user("modelgrid", "apply", "--user", FILE)
+    assert "enable-linger" not in applied.stdout + applied.stderr
+    before = ada.as_user("systemctl", "--user", "show", GATEWAY, "--property=InvocationID").stdout
+    session.log_out()
+    session.wait_for_state("lingering")
+    assert ada.ask("fast").startswith("word1")
+
+    session.log_in()
+    ada.machine.run(["loginctl", "disable-linger", USER])
+    planned = ada.as_user("modelgrid", "plan", "--user", FILE, check=False)
+    applied = ada.as_user("modelgrid", "apply", "--user", FILE)
+    for said in (planned.stdout, applied.stderr):
+        assert "your units stop when you log out" in said
+        assert "loginctl enable-linger" in said
+    assert ada.as_user("systemctl", "--user", "show", GATEWAY, "--property=InvocationID").stdout == before
+    session.log_out()
+    session.wait_for_state("gone")
+    with pytest.raises(openai.APIConnectionError):
+        ada.ask("fast")
+
+    # and it is there again without a login
+    ada.machine.run(["loginctl", "enable-linger", USER])
+    ada.machine.wait_until(lambda: answers(ada), timeout=60, what="an answer")
+    ada.as_user("modelgrid", "destroy", "--user")
+
+
+def answers(ada: UserGrid) -> bool:
+    try:
+        return ada.ask("fast").startswith("word1")
+    except openai.OpenAIError:
+        return False
 
 
 def test_a_users_bus_that_is_not_there_is_one_sentence_and_writes_nothing(ada: UserGrid) -> None:
