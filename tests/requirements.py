@@ -20,6 +20,8 @@ PACKAGES = {
     "ip": "iproute2",
     "nix-instantiate": "nix-bin",
     "nsenter": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
     "systemctl": "systemd",
     "systemd-analyze": "systemd",
     "systemd-nspawn": "systemd-container",
