@@ -24,6 +24,8 @@ pytestmark = pytest.mark.machine
 KEEPER = "modelgrid-model-keeper.service"
 BOXED = "modelgrid-model-boxed.service"
 GO = "/srv/go"
+LOCK = FILE.replace(".yaml", ".lock")
+DIGEST = f"sha256:{'a' * 64}"
 DEAF = "/run/deaf-bus"
 
 CONFIG = f"""\
@@ -92,7 +94,7 @@ def applied(machine: Machine) -> Iterator[Grid]:
     assert machine.run(["ls", "-A", "/etc/modelgrid"]).stdout == ""
     assert grid.units() == set()
     machine.run(["umount", "/etc/modelgrid"])
-    machine.run(["rm", "-rf", "/etc/modelgrid", tiny.PATH, FILE, FILE.replace(".yaml", ".lock"), GO])
+    machine.run(["rm", "-rf", "/etc/modelgrid", tiny.PATH, FILE, GO])
     grid.close()
 
 
@@ -104,6 +106,12 @@ def grid(applied: Grid) -> Iterator[Grid]:
     assert snapshot(applied) == before
     applied.machine.write(FILE, CONFIG)
     assert applied.plan()[0] == 0
+
+
+def lock_image(machine: Machine, image: str, *, size: int) -> None:
+    """Lock *image*, which is *size* bytes to pull."""
+    manifests = {name: LockedManifest(digest=DIGEST, size=size) for name in ("amd64", "arm64")}
+    machine.write(LOCK, write_lock(Lock(images={image: LockedImage(digest=DIGEST, architectures=manifests)})))
 
 
 def refused(grid: Grid, text: str, code: int = 3) -> str:
@@ -157,14 +165,12 @@ def test_a_full_disk_leaves_what_runs(grid: Grid) -> None:
 
 
 def test_an_image_that_has_no_room_is_refused_by_what_the_lock_knows(grid: Grid) -> None:
-    image, digest = "127.0.0.1:5/large:1", f"sha256:{'a' * 64}"
-    manifests = {name: LockedManifest(digest=digest, size=1 << 50) for name in ("amd64", "arm64")}
-    lock = FILE.replace(".yaml", ".lock")
-    grid.machine.write(lock, write_lock(Lock(images={image: LockedImage(digest=digest, architectures=manifests)})))
+    image = "127.0.0.1:5/large:1"
+    lock_image(grid.machine, image, size=1 << 50)
     try:
         said = refused(grid, f"{CONFIG}  large: {{engine: tiny, source: {tiny.PATH}, image: '{image}'}}\n")
     finally:
-        grid.machine.run(["rm", lock])
+        grid.machine.run(["rm", LOCK])
     assert f"free, and 1024TiB are to be pulled: {image} (1024TiB)" in said
 
 
@@ -191,8 +197,15 @@ def test_a_value_that_the_generator_refuses_is_told_by_its_place(grid: Grid) -> 
 def test_an_image_that_cannot_be_pulled_takes_nothing_down(applied: Grid) -> None:
     before = applied.invocations(KEEPER, BOXED, GATEWAY)
     image = "127.0.0.1:5/none:1"
-    said = refused(applied, f"{CONFIG}  absent: {{engine: tiny, source: {tiny.PATH}, image: '{image}'}}\n")
-    assert f"the image {image} cannot be pulled" in said
+    lock_image(applied.machine, image, size=1 << 20)
+    try:
+        applied.machine.write(FILE, f"{CONFIG}  absent: {{engine: tiny, source: {tiny.PATH}, image: '{image}'}}\n")
+        planned = applied.plan()[1]["images"]
+        said = refused(applied, applied.machine.read(FILE))
+    finally:
+        applied.machine.run(["rm", LOCK])
+    assert [(item["digest"], item["present"], item["bytes"]) for item in planned] == [(DIGEST, False, 1 << 20)]
+    assert f"the image {image}@{DIGEST} cannot be pulled" in said
     assert "generation 1 runs again" in said
     assert applied.invocations(KEEPER, BOXED, GATEWAY) == before
     applied.machine.write(FILE, CONFIG)
