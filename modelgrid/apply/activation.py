@@ -83,7 +83,7 @@ class Activation:
             said = f"generation {self._number} is current" if self._number else "nothing is current"
             self._jobs.tell(EventKind.STEP, said)
             generations.switch(self._number)
-        self._remove_stale_links()
+        stuck = self._remove_stale_links()
         if reload:
             host.systemd.daemon_reload()
         self._forget(plan, Wave.BEFORE)
@@ -98,11 +98,23 @@ class Activation:
         self._await_routes(plan)
         self._wave(plan, Wave.AFTER)
         self._forget(plan, Wave.AFTER)
+        if stuck is not None:
+            raise stuck
 
-    def _remove_stale_links(self) -> None:
+    def _remove_stale_links(self) -> OSError | None:
+        """Remove links of names that are gone. Where this is tolerant and cannot, return why.
+
+        They lead nowhere, and what was stopped is to run again though the disk takes nothing more.
+        """
         host = self._host
         stale = stale_links(host.files, host.layout, self._links, applied=self._number is not None)
-        remove_links(host.files, host.layout, stale)
+        try:
+            remove_links(host.files, host.layout, stale)
+        except OSError as error:
+            if not self._jobs.tolerant:
+                raise
+            return error
+        return None
 
     def _forget(self, plan: Plan, wave: Wave) -> None:
         """Make systemd forget the failures of units that were stopped for good, or it would list them as failed."""

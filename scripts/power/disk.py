@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-SECTOR = 512
-
 _MAGIC = 0x4E42444D41474943
 _OPTION = 0x49484156454F5054
 _OPTION_REPLY = 0x3E889045565A9
@@ -52,9 +50,13 @@ class Write:
 
 
 class Disk:
-    """A disk with the content *image*, served at *path* to one client after the other."""
+    """A disk with the content *image*, served at *path* to one client after the other.
 
-    def __init__(self, path: Path, image: bytes) -> None:
+    Of what it writes, *sector* bytes are there as a whole or not at all.
+    """
+
+    def __init__(self, path: Path, image: bytes, *, sector: int) -> None:
+        self._sector = sector
         self._now = bytearray(image)
         self._safe = bytearray(image)
         self._open: list[Write] = []
@@ -69,9 +71,9 @@ class Disk:
         """Take the power away; the client must be dead. Return how many sectors were not flushed, and how many stay."""
         with self._lock:
             sectors = [
-                Write(write.offset + at, write.data[at : at + SECTOR], write.kept)
+                Write(write.offset + at, write.data[at : at + self._sector], write.kept)
                 for write in self._open
-                for at in range(0, len(write.data), SECTOR)
+                for at in range(0, len(write.data), self._sector)
             ]
             tail = dice.randint(0, len(sectors)) if loss is Loss.TAIL else 0
             chance = dice.random() if loss is Loss.ANY else 0.0

@@ -21,6 +21,7 @@ from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.files import FileSystem
 from modelgrid.apply.generations import Generations
+from modelgrid.apply.retention import Retention
 from tests.apply.durable_machine import (
     FOREIGN_AMONG_OURS,
     DurableMachine,
@@ -125,8 +126,8 @@ class Guest:
                 self._run = lambda: rollback(self._machine.process())
                 end = _name_of(generations.read(target or 0))
                 return {"allowed": [now, end], "end": end}
-        keep = 1 if change == "apply that prunes" else 10
-        self._run = lambda: apply(TREES[name], self._machine.process(), keep=keep)
+        retention = Retention(keep=1 if change == "apply that prunes" else 10)
+        self._run = lambda: apply(TREES[name], self._machine.process(), retention=retention)
         return {"allowed": [now, name], "end": name}
 
     def change(self) -> None:
@@ -167,7 +168,7 @@ def main() -> None:
             guest = Guest(Path(root))
             Files.file_system = "btrfs"
             guest.answer({"do": "begin"})
-            for change in ("apply", "rollback", "first apply", "destroy"):
+            for change in ("apply", "apply that prunes", "rollback", "first apply", "destroy"):
                 guest.answer({"do": "prepare", "change": change, "tree": "new"})
                 guest.change()
         return

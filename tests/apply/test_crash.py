@@ -184,25 +184,6 @@ def test_killed_anywhere_and_again_anywhere_in_the_recovery_the_third_apply_succ
                 break
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_call_that_fails_anywhere_leaves_the_old_generation_running(folder: Path, name: str) -> None:
-    prepare, operation, _ = CHANGES[name]
-    before, after = ENDS[name]
-    for machine, point, failed in each_point(
-        folder, prepare, operation, kill=False, stride=1 if name == "upgrade" else 3
-    ):
-        assert machine.pending() is None, point
-        if not failed:
-            assert_runs(machine, after)
-        elif before is None:
-            assert machine.current() is None
-            assert machine.systemd.running == {}
-        else:
-            assert_runs(machine, before)
-        apply(NEW, machine.host())
-        assert_runs(machine, NEW)
-
-
 def occupied(machine: Machine) -> None:
     """A host where another has files in our places, whose units run."""
     put_foreign(machine)
