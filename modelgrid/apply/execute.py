@@ -23,6 +23,7 @@ from modelgrid.apply.hostchecks import check_host, managers_of, settled
 from modelgrid.apply.leftovers import images_left
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
 from modelgrid.apply.plan import Handover, Plan
+from modelgrid.apply.planner import with_joins
 from modelgrid.apply.preflight import check_stage
 from modelgrid.apply.probation import end_probation, put_on_probation, refuse_on_probation
 from modelgrid.apply.records import Behind, Pending, Phase, Probation, Records
@@ -203,6 +204,9 @@ class _Change:
                 self._records.confirm(current)
             self._records.note_drivers(drivers(self._host.files, units_of(desired)))
             return Outcome(generation=current, plan=plan)
+        if pending is not None:
+            units = units_of(desired)
+            plan = with_joins(plan, units, self._host.systemd.states(units))
         damaged = pending is not None and current is not None and bool(self._generations.problems(current))
         if plan.files or damaged:
             if not checked:

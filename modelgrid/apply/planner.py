@@ -196,6 +196,27 @@ class _Planner:
         return self._states.get(unit.name, UNKNOWN)
 
 
+def with_joins(plan: Plan, wanted: Mapping[str, Unit], states: Mapping[str, UnitState]) -> Plan:
+    """Return *plan* with what is on its way up waited for.
+
+    It is for a change that goes on from an interrupted one: that asked for those units, and nobody waits for them now.
+    systemd joins the new job with the one that is under way.
+    """
+    settled = {action.unit for action in plan.actions} | {item.unit for item in plan.waiting}
+    joins = [
+        _action(_wave(unit), Verb.START, unit, "it is still starting")
+        for name, unit in wanted.items()
+        if unit.wanted and name not in settled and (state := states.get(name, UNKNOWN)).active == "activating"
+        if not state.down
+    ]
+    names = {action.unit for action in joins}
+    return replace(
+        plan,
+        actions=_in_order((*plan.actions, *joins)),
+        unchanged=tuple(name for name in plan.unchanged if name not in names),
+    )
+
+
 def _pulls(units: Iterable[Unit]) -> tuple[Pull, ...]:
     found = {Pull(image=unit.image, program=unit.program, size=unit.pull_size) for unit in units}
     return tuple(sorted(found, key=lambda pull: (pull.image, pull.program)))

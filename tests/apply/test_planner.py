@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgrid.apply.plan import Change, NetworkRemoval, Wave
-from modelgrid.apply.planner import make_plan
+from modelgrid.apply.planner import make_plan, with_joins
 from modelgrid.apply.systemd import UnitState
 from modelgrid.apply.units import units_of
 from modelgrid.emit.artifact import Artifact
@@ -251,3 +251,14 @@ def test_a_plan_stops_what_is_gone_and_starts_what_is_new(
 
 def test_an_image_of_the_host_needs_no_unit() -> None:
     assert units_of([container("a")])[A].needs == {NETWORK}
+
+
+def test_what_an_interrupted_change_left_starting_is_waited_for() -> None:
+    desired = tree(["a"], ["b"])
+    states = {**all_up(desired), A: LOADING, B: TRYING}
+    found = with_joins(make_plan(desired, desired, states), units_of(desired), states)
+    assert {action.unit: action.reasons for action in found.actions} == {
+        A: ("it is still starting",),
+        B: ("it failed",),
+    }
+    assert A not in found.unchanged

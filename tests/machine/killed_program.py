@@ -135,7 +135,8 @@ def foreign() -> str:
                 if path.is_symlink():
                     content = str(path.readlink()).encode()
                 elif path.is_dir():
-                    content = b""
+                    # one that is empty, or has only what is ours, may come and go
+                    continue
                 else:
                     content = path.read_bytes() if path.is_file() else b""
                 if not ours and f"/{layout.base.name}" not in folder:
