@@ -37,6 +37,9 @@ WATCH = """\
 until [ -e "$1/state/pending.json" ] && [ COMMITTED "$1/current" -ef "$1/NOW" ]; do :; done
 pkill --signal=STOP --full "modelgrid apply"
 """
+#: An alias changes routes and no unit, which takes no time.
+ENGINE = "    engine: llamacpp\n"
+ALIASED = f"{ENGINE}    aliases: [other]\n"
 QUESTION = json.dumps(
     {"model": "gemma", "max_tokens": 24, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
 )
@@ -120,8 +123,9 @@ def test_a_power_cut_before_and_after_the_commit_leaves_one_whole_generation_run
     assert fresh_machine.run(["systemctl", "is-system-running"]).stdout.strip() == "running"
 
     # a reboot is no confirmation
-    fresh_machine.write(FILE, first)
+    fresh_machine.write(FILE, first.replace("context: 1024", "context: 2048").replace(ENGINE, ALIASED))
     host.modelgrid("apply", "--confirm=1h", FILE)
+    assert host.current() == "generations/3"
     fresh_machine.cut_power()
     fresh_machine.boot()
     host.assert_runs(2, 2048)
@@ -143,7 +147,7 @@ def test_the_same_for_a_users_units(fresh_machine: Machine) -> None:
     fresh_machine.wait_until(lambda: fresh_machine.exists("/run/user/1000/bus"), what="the user's bus")
     host.assert_runs(2, 2048)
 
-    fresh_machine.write(FILE, first)
+    fresh_machine.write(FILE, first.replace("context: 1024", "context: 2048").replace(ENGINE, ALIASED))
     host.modelgrid("apply", "--confirm=3s", FILE)
     fresh_machine.wait_until(lambda: host.current() == "generations/2", timeout=120, what="the generation before")
     fresh_machine.wait_until(lambda: host.status()["probation"] is None, timeout=120, what="the end of the probation")
@@ -165,6 +169,7 @@ def test_unconfirmed_a_change_comes_undone_and_confirmed_it_stays(machine: Machi
     machine.wait_until(lambda: host.status()["probation"] is None, timeout=120, what="the end of the probation")
     host.assert_runs(1, 1024)
 
+    machine.write(FILE, first.replace(ENGINE, ALIASED))
     host.modelgrid("apply", "--confirm=1h", FILE)
     assert machine.run(["systemctl", "is-active", "modelgrid-revert.timer"]).stdout == "active\n"
     host.modelgrid("confirm")
