@@ -248,17 +248,20 @@ def test_in_flight_counts_a_server_that_the_table_has_no_more(
     host: Host, upstream: UpstreamServer, second_upstream: UpstreamServer
 ) -> None:
     old = f"127.0.0.1:{upstream.port}"
-    answers = host.ask("a", {"mode": "stream", "chunks": 20, "delay": 0.05}, stream=True)
-    host.wait_for(lambda status: status.in_flight == {old: 1})
+    body = json.dumps({"model": "a", "stream": True, "fake": {"mode": "stream_then_stall"}}).encode()
+    with host.gateway.connect() as connection:
+        connection.sendall(
+            b"POST %b HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer %b\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (CHAT.encode(), ALL_KEY.encode(), len(body), body)
+        )
+        host.wait_for(lambda status: status.in_flight == {old: 1})
+        sha256 = host.route_by(manifest(route("a", second_upstream.port)))
+        assert host.gateway.chat("a")[0] == 200
+        status = host.status()
+        assert status is not None
+        assert (status.in_flight.get(old), status.manifest) == (1, sha256)
 
-    sha256 = host.route_by(manifest(route("a", second_upstream.port)))
-    assert host.gateway.chat("a")[0] == 200
-    status = host.status()
-    assert status is not None
-    assert (status.in_flight.get(old), status.manifest) == (1, sha256)
-    host.join()
-
-    assert answers[0][2].endswith(b"data: [DONE]\n\n")
     host.wait_for(lambda status: not status.in_flight)
 
 
