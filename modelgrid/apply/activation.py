@@ -10,12 +10,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import EventKind, OnEvent
-from modelgrid.apply.generations import Generations
+from modelgrid.apply.handover.rollout import Rollout
 from modelgrid.apply.jobs import Jobs
-from modelgrid.apply.links import links_of, make_links, remove_links, stale_links
-from modelgrid.apply.plan import Plan, Wave
-from modelgrid.apply.rollout import Rollout
-from modelgrid.apply.units import gateway_listen, units_of
+from modelgrid.apply.planning.plan import Plan, Wave
+from modelgrid.apply.planning.units import gateway_listen, units_of
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.links import links_of, make_links, remove_links, stale_links
 from modelgrid.emit.names import GATEWAY
 from modelgrid.emit.routing import MANIFEST
 

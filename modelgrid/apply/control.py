@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import ApplyError, UnitFailure
-from modelgrid.apply.files import locked, make_folder, remove_name, replace_link
 from modelgrid.apply.observe import current_tree
+from modelgrid.apply.planning.units import Role, Unit, units_of
+from modelgrid.apply.store.files import locked, make_folder, remove_name, replace_link
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role, Unit, units_of
 from modelgrid.emit.names import TARGET
 from modelgrid.emit.routing import MANIFEST
 from modelgrid.errors import HostError, UsageError

@@ -13,27 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.activation import Activation
-from modelgrid.apply.adoption import forget_running, promise, put_back, take_over, to_adopt
+from modelgrid.apply.checks.hostchecks import check_host, managers_of, settled
+from modelgrid.apply.checks.preflight import check_stage
+from modelgrid.apply.checks.secrets import in_use_after
 from modelgrid.apply.drift import refuse_drift
 from modelgrid.apply.drift.devices import drivers
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
-from modelgrid.apply.files import locked, make_folder
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.hostchecks import check_host, managers_of, settled
 from modelgrid.apply.leftovers import images_left
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
-from modelgrid.apply.plan import Handover, Plan
-from modelgrid.apply.planner import with_joins
-from modelgrid.apply.preflight import check_stage
+from modelgrid.apply.planning.plan import Handover, Plan
+from modelgrid.apply.planning.planner import with_joins
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.probation import end_probation, put_on_probation, refuse_on_probation
-from modelgrid.apply.records import Behind, Pending, Phase, Probation, Records
 from modelgrid.apply.recovery import is_early, settle, taken_back
 from modelgrid.apply.recovery_unit import disable_recovery, enable_recovery
-from modelgrid.apply.retention import DEFAULT, Retention, expired, held_generations
-from modelgrid.apply.secrets import in_use_after
+from modelgrid.apply.store.adoption import forget_running, promise, put_back, take_over, to_adopt
+from modelgrid.apply.store.files import locked, make_folder
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.records import Behind, Pending, Phase, Probation, Records
+from modelgrid.apply.store.retention import DEFAULT, Retention, expired, held_generations
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import remove_base, tear_down
-from modelgrid.apply.units import units_of
 from modelgrid.errors import HostError, ModelGridError
 
 if TYPE_CHECKING:

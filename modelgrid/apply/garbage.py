@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import Event, EventKind
-from modelgrid.apply.files import Kind, locked, make_folder, remove_name
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.leftovers import pulled_images
-from modelgrid.apply.records import Records
-from modelgrid.apply.retention import Retention, expired, held_generations
+from modelgrid.apply.store.files import Kind, locked, make_folder, remove_name
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.records import Records
+from modelgrid.apply.store.retention import Retention, expired, held_generations
 from modelgrid.apply.teardown import remove_base
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope

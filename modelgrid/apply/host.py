@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.layout import Layout
 from modelgrid.apply.process import HostProcesses
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.layout import Layout
 from modelgrid.apply.systemctl import Systemctl
 from modelgrid.apply.systemd import PystemdManager
 from modelgrid.errors import HostError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, UnitFailure
 from modelgrid.apply.journal import last_lines
+from modelgrid.apply.planning.units import Role
 from modelgrid.apply.systemd import JobResult, Verb
-from modelgrid.apply.units import Role
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Action
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.plan import Action
+    from modelgrid.apply.planning.units import Unit
 
 #: What a job may come to and still be well: an image that is there already skips its pull.
 _WELL = frozenset({"done", "skipped"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from modelgrid.apply.generations import Generations
+    from modelgrid.apply.store.generations import Generations
     from modelgrid.emit.artifact import Artifact
 
 #: Images that one generation remembers of those before it. More than any host has had.

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.adoption import NO_ADOPTION, Adoption, to_adopt, with_adoption
+from modelgrid.apply.checks.hostchecks import check_host, managers_of, settled
+from modelgrid.apply.checks.linger import linger_notes
+from modelgrid.apply.checks.secrets import rotated, secret_uses
+from modelgrid.apply.checks.space import seen
+from modelgrid.apply.checks.treechecks import conflicts, may_look, refuse, shortcomings
 from modelgrid.apply.drift.dropins import drop_in_notes
-from modelgrid.apply.generations import Generation, Generations
-from modelgrid.apply.handover import Surroundings, with_handovers
-from modelgrid.apply.hostchecks import check_host, managers_of, settled
-from modelgrid.apply.linger import linger_notes
-from modelgrid.apply.links import links_of, missing_links
-from modelgrid.apply.liveroutes import manifest_of
-from modelgrid.apply.memory import has_memory_for_another
-from modelgrid.apply.planner import make_plan
-from modelgrid.apply.records import Behind, Probation, Records
-from modelgrid.apply.secrets import rotated, secret_uses
-from modelgrid.apply.space import seen
+from modelgrid.apply.handover.decide import Surroundings, with_handovers
+from modelgrid.apply.handover.liveroutes import manifest_of
+from modelgrid.apply.handover.memory import has_memory_for_another
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.adoption import NO_ADOPTION, Adoption, to_adopt, with_adoption
+from modelgrid.apply.store.generations import Generation, Generations
+from modelgrid.apply.store.links import links_of, missing_links
+from modelgrid.apply.store.records import Behind, Probation, Records
 from modelgrid.apply.systemd import UNKNOWN, Verb
-from modelgrid.apply.treechecks import conflicts, may_look, refuse, shortcomings
-from modelgrid.apply.units import units_of
 from modelgrid.emit.names import GATEWAY
 from modelgrid.errors import HostError
 from modelgrid.placement_record import PLACEMENT, PlacementRecordError, load_placement
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from modelgrid.apply.checks.problems import Findings
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Plan
-    from modelgrid.apply.problems import Findings
+    from modelgrid.apply.planning.plan import Plan
     from modelgrid.apply.systemd import UnitState
     from modelgrid.emit.artifact import Artifact
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.records import Probation, Records
+from modelgrid.apply.store.records import Probation, Records
 from modelgrid.apply.systemd import Verb
 from modelgrid.emit.model import MODULE
 from modelgrid.errors import HostError

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.adoption import put_back
 from modelgrid.apply.events import Event, EventKind, OnEvent
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.links import links_of, make_links, missing_links, remove_links, stale_links
-from modelgrid.apply.records import Pending, Phase, Probation, Records
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.recovery_unit import disable_recovery
+from modelgrid.apply.store.adoption import put_back
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.links import links_of, make_links, missing_links, remove_links, stale_links
+from modelgrid.apply.store.records import Pending, Phase, Probation, Records
 from modelgrid.apply.systemd import Verb
 from modelgrid.apply.teardown import tear_down
-from modelgrid.apply.units import units_of
 from modelgrid.emit.names import TARGET
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import remove_name, replace_file
-from modelgrid.apply.links import make_links, remove_links
+from modelgrid.apply.store.files import remove_name, replace_file
+from modelgrid.apply.store.links import make_links, remove_links
 
 if TYPE_CHECKING:
     from modelgrid.apply.host import Host

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.adoption import adopting_generations, put_back
 from modelgrid.apply.events import Event, EventKind, OnEvent
-from modelgrid.apply.files import Kind, remove_name, remove_tree, spare_name, sync_folder
-from modelgrid.apply.gateways import Gateways
-from modelgrid.apply.generations import Generations
+from modelgrid.apply.handover.gateways import Gateways
+from modelgrid.apply.handover.rollout import sweep
 from modelgrid.apply.jobs import Jobs
-from modelgrid.apply.links import remove_links, stale_links
+from modelgrid.apply.planning.units import Unit, units_of
 from modelgrid.apply.probation import end_probation
-from modelgrid.apply.records import Pending, Phase, Records
 from modelgrid.apply.recovery_unit import disable_recovery
-from modelgrid.apply.rollout import sweep
+from modelgrid.apply.store.adoption import adopting_generations, put_back
+from modelgrid.apply.store.files import Kind, remove_name, remove_tree, spare_name, sync_folder
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.links import remove_links, stale_links
+from modelgrid.apply.store.records import Pending, Phase, Records
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Unit, units_of
 
 if TYPE_CHECKING:
     from modelgrid.apply.host import Host

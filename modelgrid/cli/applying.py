@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgrid.apply import execute, observe
-from modelgrid.apply.basis import read_basis
+from modelgrid.apply.checks.hostchecks import check_host
+from modelgrid.apply.checks.linger import linger_notes
 from modelgrid.apply.events import Event, EventKind
 from modelgrid.apply.host import this_host
-from modelgrid.apply.hostchecks import check_host
-from modelgrid.apply.linger import linger_notes
-from modelgrid.apply.outlook import look_ahead
-from modelgrid.apply.plan_file import check_basis, dump_saved
+from modelgrid.apply.planning.basis import read_basis
+from modelgrid.apply.planning.outlook import look_ahead
+from modelgrid.apply.planning.plan_file import check_basis, dump_saved
 from modelgrid.apply.probation import probation_line
-from modelgrid.apply.records import Records
 from modelgrid.apply.recovery import is_early
-from modelgrid.apply.retention import DEFAULT, Retention
+from modelgrid.apply.store.records import Records
+from modelgrid.apply.store.retention import DEFAULT, Retention
 from modelgrid.cli.output import note, result, result_json, table
 from modelgrid.cli.pipeline import (
     check_file,
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.outlook import Outlook
-    from modelgrid.apply.plan import Plan
-    from modelgrid.apply.plan_file import SavedPlan
+    from modelgrid.apply.planning.outlook import Outlook
+    from modelgrid.apply.planning.plan import Plan
+    from modelgrid.apply.planning.plan_file import SavedPlan
     from modelgrid.cli.pipeline import Checked
     from modelgrid.compile.placement import GpuUse
     from modelgrid.diagnostics import Location

@@ -29,7 +29,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_init(options: argparse.Namespace) -> int:
     """Write a first configuration, fit for this host; never over an existing file."""
-    from modelgrid.apply.hostchecks import PODMAN_FLOOR  # noqa: PLC0415  imports of one command only
+    from modelgrid.apply.checks.hostchecks import PODMAN_FLOOR  # noqa: PLC0415  imports of one command only
     from modelgrid.cli.pipeline import probe_host  # noqa: PLC0415  the same
     from modelgrid.resources import read_text  # noqa: PLC0415  the same
 

@@ -116,9 +116,9 @@ def _generate(artifacts: Sequence[Artifact], trials: Mapping[str, str], scope: S
     """Run this host's generator on the quadlets and the *trials*; none where the host has no generator."""
     if sys.platform != "linux":
         return None
-    from modelgrid.apply.files import FileSystem  # noqa: PLC0415  only where there may be a generator
-    from modelgrid.apply.preflight import find_generator, generate  # noqa: PLC0415  the same
+    from modelgrid.apply.checks.preflight import find_generator, generate  # noqa: PLC0415  the same
     from modelgrid.apply.process import HostProcesses  # noqa: PLC0415  the same
+    from modelgrid.apply.store.files import FileSystem  # noqa: PLC0415  only where there may be a generator
     from modelgrid.emit.artifact import QUADLETS  # noqa: PLC0415  the same
 
     generator = find_generator(FileSystem(), scope)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.host import this_host
+from modelgrid.apply.store.generations import Generations
 from modelgrid.cli.diff import show_review
 from modelgrid.cli.pipeline import scope_of
 from modelgrid.errors import HostError, UsageError

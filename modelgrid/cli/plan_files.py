@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.plan_file import load_saved
+from modelgrid.apply.planning.plan_file import load_saved
 from modelgrid.emit.artifact import SUMS
 from modelgrid.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from modelgrid.apply.plan_file import SavedPlan
+    from modelgrid.apply.planning.plan_file import SavedPlan
     from modelgrid.host.facts import HostFacts
 
 

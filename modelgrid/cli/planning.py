@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.downtime import Service
+from modelgrid.apply.checks.problems import Refusal
 from modelgrid.apply.events import ApplyError
-from modelgrid.apply.plan import Change
-from modelgrid.apply.problems import Refusal
+from modelgrid.apply.planning.downtime import Service
+from modelgrid.apply.planning.plan import Change
 from modelgrid.diagnostics import Location, format_path, parse_path
 from modelgrid.errors import ConfigError
 from modelgrid.quantities import format_size, write_duration
@@ -21,12 +21,12 @@ from modelgrid.settings_record import SETTINGS, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from modelgrid.apply.because import Because, Cause
-    from modelgrid.apply.downtime import Downtime
-    from modelgrid.apply.gpu_memory import GpuChange
-    from modelgrid.apply.outlook import Outlook
-    from modelgrid.apply.plan import Plan, Pull
-    from modelgrid.apply.units import ChangedKey
+    from modelgrid.apply.planning.because import Because, Cause
+    from modelgrid.apply.planning.downtime import Downtime
+    from modelgrid.apply.planning.gpu_memory import GpuChange
+    from modelgrid.apply.planning.outlook import Outlook
+    from modelgrid.apply.planning.plan import Plan, Pull
+    from modelgrid.apply.planning.units import ChangedKey
     from modelgrid.config.load import Document
     from modelgrid.emit.artifact import Artifact
     from modelgrid.errors import ModelGridError

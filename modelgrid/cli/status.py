@@ -32,7 +32,7 @@ def run_status(options: argparse.Namespace) -> int:
 
         drift = find_drift(host)
     if drift is not None and options.metrics is not None:
-        from modelgrid.apply.metrics import write_metrics  # noqa: PLC0415  only where they are asked for
+        from modelgrid.apply.drift.metrics import write_metrics  # noqa: PLC0415  only where they are asked for
 
         write_metrics(host, Path(options.metrics).absolute(), status, drift)
     if options.json:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.planner import make_plan
-from modelgrid.apply.relaxations import relaxations_of
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.relaxations import relaxations_of
+from modelgrid.apply.planning.units import Role, changed_keys, units_of
 from modelgrid.apply.systemd import UnitState, Verb
-from modelgrid.apply.units import Role, changed_keys, units_of
 from modelgrid.emit.origins import origins_of_key
 from modelgrid.emit.routing import KEYS, MANIFEST
 from modelgrid.review.values import ClaimChange, Effect, KeyChange, Kind, NamedChange, Review, UnitChange
@@ -16,9 +16,9 @@ from modelgrid.review.values import ClaimChange, Effect, KeyChange, Kind, NamedC
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from modelgrid.apply.plan import Action
-    from modelgrid.apply.relaxations import Relaxation
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.plan import Action
+    from modelgrid.apply.planning.relaxations import Relaxation
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.emit.artifact import Artifact
 
 _RUNS = UnitState(load="loaded", active="active", sub="running")

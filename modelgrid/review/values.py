@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelgrid.apply.relaxations import Relaxation
+    from modelgrid.apply.planning.relaxations import Relaxation
 
 
 class Kind(Enum):

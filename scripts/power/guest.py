@@ -19,9 +19,9 @@ from typing import IO, Any
 
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.retention import Retention
 from tests.apply.durable_machine import (
     FOREIGN_AMONG_OURS,
     DurableMachine,

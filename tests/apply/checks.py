@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.generations import Generations
 from modelgrid.emit.unitfile import meaning
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem, Kind
+from modelgrid.apply.store.files import FileSystem, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

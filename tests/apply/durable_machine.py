@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.checks.hostchecks import Conflicts, find_conflicts
 from modelgrid.apply.execute import apply, recover
-from modelgrid.apply.files import Kind
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.host import Host
-from modelgrid.apply.hostchecks import Conflicts, find_conflicts
-from modelgrid.apply.layout import Layout
-from modelgrid.apply.links import links_of, missing_links, owned_links
-from modelgrid.apply.records import Phase, Records
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.files import Kind
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.layout import Layout
+from modelgrid.apply.store.links import links_of, missing_links, owned_links
+from modelgrid.apply.store.records import Phase, Records
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import units_of
 from tests.apply.checks import assert_runs
 from tests.apply.durable_disk import ROOT, DurableDisk, State
 from tests.apply.fakes import FakeProcesses, FakeSystemd, Machine
@@ -27,7 +27,7 @@ from tests.apply.trees import GATEWAY, TARGET
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelgrid.apply.files import FileSystem
+    from modelgrid.apply.store.files import FileSystem
     from modelgrid.emit.artifact import Artifact
 
 #: Files of others.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.needs import SecretKind, needs_of, secrets_of
-from modelgrid.apply.units import units_of
+from modelgrid.apply.checks.needs import SecretKind, needs_of, secrets_of
+from modelgrid.apply.planning.units import units_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

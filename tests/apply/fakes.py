@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem, Kind, walk
 from modelgrid.apply.host import Host
-from modelgrid.apply.layout import Layout
+from modelgrid.apply.planning.units import Role, Unit, units_of
 from modelgrid.apply.process import NOT_FOUND, Completed
+from modelgrid.apply.store.files import FileSystem, Kind, walk
+from modelgrid.apply.store.layout import Layout
 from modelgrid.apply.systemd import UNKNOWN, Job, JobResult, Systemd, UnitState, Verb
-from modelgrid.apply.units import Role, Unit, units_of
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import HostError
 from modelgrid.live import WorkerStatus, load_serving

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem
 from modelgrid.apply.observe import plan
+from modelgrid.apply.store.files import FileSystem
 from modelgrid.errors import HostError
 from tests.apply.checks import assert_nothing_left, assert_runs
 from tests.apply.foreign import (

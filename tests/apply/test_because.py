@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelgrid.apply.because import Because, explain
-from modelgrid.apply.plan import Change
-from modelgrid.apply.planner import make_plan
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.because import Because, explain
+from modelgrid.apply.planning.plan import Change
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import units_of
 from modelgrid.diagnostics import parse_path
 from tests.apply.configs import Compiled, compiled
 from tests.apply.test_planner import UP

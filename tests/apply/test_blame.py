@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.blame import refusal
+from modelgrid.apply.checks.blame import refusal
 from modelgrid.emit.artifact import Artifact, TracedText
 from modelgrid.errors import ConfigError, InternalError
 from tests.tools import SUITES, quadlet_generator, systemd_analyze_verify

@@ -12,7 +12,7 @@ import pytest
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply, rollback
 from modelgrid.apply.observe import list_generations, plan
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.retention import Retention
 from tests.apply.checks import assert_runs
 from tests.apply.equipment import equip, put_file
 from tests.apply.test_secrets import CREDENTIAL, users

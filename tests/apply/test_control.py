@@ -7,8 +7,8 @@ import pytest
 from modelgrid.apply.control import control_grid, control_model, start_at_boot, units_of_model
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
-from modelgrid.apply.files import locked
 from modelgrid.apply.observe import status
+from modelgrid.apply.store.files import locked
 from modelgrid.apply.systemd import Verb
 from modelgrid.errors import HostError, UsageError
 from tests.apply.checks import assert_runs

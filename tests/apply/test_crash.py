@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import plan
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.retention import Retention
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs

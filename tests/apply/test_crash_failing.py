@@ -17,7 +17,7 @@ import pytest
 
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy
-from modelgrid.apply.generations import Generations
+from modelgrid.apply.store.generations import Generations
 from modelgrid.errors import HostError
 from tests.apply.checks import assert_current_is_whole, assert_nothing_left, assert_runs
 from tests.apply.fakes import Machine, Steps

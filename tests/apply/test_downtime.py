@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.downtime import Downtime, Service, downtimes
-from modelgrid.apply.plan import Handover
-from modelgrid.apply.planner import make_plan
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.downtime import Downtime, Service, downtimes
+from modelgrid.apply.planning.plan import Handover
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import units_of
 from tests.apply.configs import compiled
 from tests.apply.test_planner import DOWN, UP
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelgrid.apply import metrics
-from modelgrid.apply.drift import Drift, DriftKind, Finding, find_drift
+from modelgrid.apply.drift import Drift, DriftKind, Finding, find_drift, metrics
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem
 from modelgrid.apply.observe import plan, status
-from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.records import Pending, Phase, Records
 from modelgrid.errors import HostError
 from tests.apply.trees import GATEWAY, tree, unit_of
 

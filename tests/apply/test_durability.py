@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem, write_new
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.files import FileSystem, write_new
+from modelgrid.apply.store.retention import Retention
 from modelgrid.errors import HostError
 from tests.apply.durability import SYNCS, Call, Left, calls, in_place, power_cuts, without
 from tests.apply.durable_disk import DurableDisk, State, Step

@@ -10,10 +10,10 @@ import pytest
 
 from modelgrid.apply.execute import apply, destroy
 from modelgrid.apply.observe import plan
-from modelgrid.apply.plan import Wave
-from modelgrid.apply.planner import make_plan
+from modelgrid.apply.planning.plan import Wave
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import Role, gateway_listen, units_of
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role, gateway_listen, units_of
 from modelgrid.emit import emit
 from modelgrid.emit.artifact import Artifact
 from modelgrid.manifest import load_manifest

@@ -6,9 +6,9 @@ import pytest
 
 from modelgrid.apply.events import ApplyError, Event, EventKind
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem, locked
 from modelgrid.apply.observe import list_generations, plan, status
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.files import FileSystem, locked
+from modelgrid.apply.store.retention import Retention
 from modelgrid.errors import HostError, InternalError
 from tests.apply.checks import assert_nothing_left, assert_runs
 from tests.apply.trees import GATEWAY, NETWORK, TARGET, tree, unit_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.files import (
+from modelgrid.apply.store.files import (
     FileSystem,
     Kind,
     locked,
@@ -17,8 +17,8 @@ from modelgrid.apply.files import (
     walk,
     write_new,
 )
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.layout import Layout
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.layout import Layout
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:

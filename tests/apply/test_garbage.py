@@ -10,12 +10,12 @@ import pytest
 
 from modelgrid.apply import execute
 from modelgrid.apply.events import ignore
-from modelgrid.apply.files import locked
 from modelgrid.apply.garbage import Garbage, GarbageKind, collect_garbage, find_garbage
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.process import NOT_FOUND, Completed
-from modelgrid.apply.records import Pending, Phase, Records
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.files import locked
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.records import Pending, Phase, Records
+from modelgrid.apply.store.retention import Retention
 from modelgrid.errors import HostError
 from tests.apply.trees import tree
 

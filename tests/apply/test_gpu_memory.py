@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelgrid.apply.gpu_memory import Held, held, memory_changes
+from modelgrid.apply.planning.gpu_memory import Held, held, memory_changes
 from modelgrid.compile.placement import GpuRequest, place
 from modelgrid.compile.placement.wants import Resident
 from modelgrid.emit.artifact import Artifact

@@ -6,18 +6,18 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.handover import Surroundings, with_handovers
-from modelgrid.apply.plan import Handover
-from modelgrid.apply.planner import make_plan
+from modelgrid.apply.handover.decide import Surroundings, with_handovers
+from modelgrid.apply.planning.plan import Handover
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.systemd import UnitState, Verb
-from modelgrid.apply.units import units_of
 from modelgrid.emit.artifact import Artifact
 from modelgrid.manifest import Manifest, Route, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelgrid.apply.plan import Action
+    from modelgrid.apply.planning.plan import Action
 
 UP = UnitState(load="loaded", active="active", sub="running")
 

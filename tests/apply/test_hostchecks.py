@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelgrid.apply.checks.hostchecks import check_host
 from modelgrid.apply.execute import apply
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.hostchecks import check_host
-from modelgrid.apply.layout import Layout
 from modelgrid.apply.observe import plan
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.layout import Layout
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.trees import tree

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.layout import Layout
-from modelgrid.apply.linger import NOTE, linger_notes
+from modelgrid.apply.checks.linger import NOTE, linger_notes
 from modelgrid.apply.process import NOT_FOUND, Completed
+from modelgrid.apply.store.layout import Layout
 from tests.apply.fakes import Machine
 
 if TYPE_CHECKING:

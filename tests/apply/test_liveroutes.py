@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgrid.apply.liveroutes import Stage, live_manifest
+from modelgrid.apply.handover.liveroutes import Stage, live_manifest
 from modelgrid.gateway.routing import RoutingTable
 from modelgrid.manifest import Manifest, Route, Upstream
 

@@ -8,10 +8,10 @@ import pytest
 
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.observe import plan
-from modelgrid.apply.plan import NetworkRemoval, Wave
-from modelgrid.apply.planner import make_plan
+from modelgrid.apply.planning.plan import NetworkRemoval, Wave
+from modelgrid.apply.planning.planner import make_plan
+from modelgrid.apply.planning.units import Role, units_of
 from modelgrid.apply.systemd import UnitState
-from modelgrid.apply.units import Role, units_of
 from modelgrid.errors import HostError
 from modelgrid.ir import Manager
 from tests.apply.checks import assert_nothing_left, assert_runs

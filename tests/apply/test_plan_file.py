@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelgrid import __version__
-from modelgrid.apply.basis import read_basis
 from modelgrid.apply.execute import apply, destroy, rollback
 from modelgrid.apply.observe import plan
-from modelgrid.apply.plan_file import SavedPlan, StalePlanError, check_basis, dump_saved, load_saved
-from modelgrid.apply.records import Pending, Phase, Records
+from modelgrid.apply.planning.basis import read_basis
+from modelgrid.apply.planning.plan_file import SavedPlan, StalePlanError, check_basis, dump_saved, load_saved
+from modelgrid.apply.store.records import Pending, Phase, Records
 from modelgrid.cli.plan_files import digests
 from modelgrid.errors import ConfigError, HostError
 from modelgrid.ir import Scope

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgrid.apply.plan import Change, NetworkRemoval, Wave
-from modelgrid.apply.planner import make_plan, with_joins
+from modelgrid.apply.planning.plan import Change, NetworkRemoval, Wave
+from modelgrid.apply.planning.planner import make_plan, with_joins
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.systemd import UnitState
-from modelgrid.apply.units import units_of
 from modelgrid.emit.artifact import Artifact
 from tests.apply.trees import GATEWAY, NETWORK, TARGET, container, image_file, tree, unit_of
 

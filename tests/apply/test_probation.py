@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelgrid.apply.execute import apply, confirm, destroy, recover, rollback
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import plan, status
+from modelgrid.apply.store.generations import Generations
 from modelgrid.errors import HostError
 from tests.apply.checks import assert_nothing_left, assert_runs
 from tests.apply.fakes import Killed, Machine, Steps

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelgrid.apply.checks.hostchecks import settled
 from modelgrid.apply.execute import apply, destroy, recover, rollback
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.hostchecks import settled
-from modelgrid.apply.links import links_of, owned_links
 from modelgrid.apply.observe import plan, status
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.links import links_of, owned_links
 from modelgrid.errors import HostError
 from tests.apply.checks import assert_nothing_left, assert_runs
 from tests.apply.fakes import Killed, Machine, Steps

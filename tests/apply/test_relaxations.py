@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelgrid.apply.relaxations import relaxations_of
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.relaxations import relaxations_of
+from modelgrid.apply.planning.units import units_of
 from modelgrid.emit import emit
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.downgrade import downgrade

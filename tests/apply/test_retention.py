@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgrid.apply import execute
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.generations import Generation, Generations
-from modelgrid.apply.layout import Layout
-from modelgrid.apply.records import Behind, Pending, Phase, Probation, Records
-from modelgrid.apply.retention import Retention, expired, held_generations
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.generations import Generation, Generations
+from modelgrid.apply.store.layout import Layout
+from modelgrid.apply.store.records import Behind, Pending, Phase, Probation, Records
+from modelgrid.apply.store.retention import Retention, expired, held_generations
 from modelgrid.emit.artifact import Artifact
 from tests.apply.trees import tree
 

@@ -11,7 +11,7 @@ import pytest
 
 from modelgrid.apply import execute, observe
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.retention import Retention
+from modelgrid.apply.store.retention import Retention
 from modelgrid.apply.systemd import Verb
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import HostError

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelgrid.apply.checks.problems import Refusal
 from modelgrid.apply.execute import apply
-from modelgrid.apply.files import FileSystem
 from modelgrid.apply.observe import plan
-from modelgrid.apply.problems import Refusal
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.files import FileSystem
 from modelgrid.compile.locks import apply_lock
 from modelgrid.emit import emit
 from modelgrid.ir import Manager, Network

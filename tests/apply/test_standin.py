@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelgrid.apply.standin import is_standin, second_gateway, stand_in_for, standins_of
-from modelgrid.apply.units import Role, Unit, subnets_of, units_of
+from modelgrid.apply.handover.standin import is_standin, second_gateway, stand_in_for, standins_of
+from modelgrid.apply.planning.units import Role, Unit, subnets_of, units_of
 from modelgrid.emit.artifact import Artifact
 from modelgrid.emit.names import hardware_address
 from modelgrid.ports import split_address

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelgrid.apply.checks.listeners import Listener, holders, listeners
+from modelgrid.apply.checks.needs import Secret, SecretKind, listens_of, needs_of, secrets_of
+from modelgrid.apply.checks.problems import Refusal
 from modelgrid.apply.events import Event, EventKind
 from modelgrid.apply.execute import apply, rollback
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.listeners import Listener, holders, listeners
-from modelgrid.apply.needs import Secret, SecretKind, listens_of, needs_of, secrets_of
 from modelgrid.apply.observe import plan
-from modelgrid.apply.problems import Refusal
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.files import FileSystem
 from modelgrid.errors import HostError
 from modelgrid.ir import Endpoint
 from tests.apply.equipment import equip, put_file, write_cdi

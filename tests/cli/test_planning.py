@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from modelgrid.apply.checks.problems import Problem, Refusal
 from modelgrid.apply.events import ApplyError
 from modelgrid.apply.execute import apply
 from modelgrid.apply.observe import current_generation, plan
-from modelgrid.apply.outlook import Outlook, look_ahead
-from modelgrid.apply.plan import Plan, Pull
-from modelgrid.apply.problems import Problem, Refusal
+from modelgrid.apply.planning.outlook import Outlook, look_ahead
+from modelgrid.apply.planning.plan import Plan, Pull
 from modelgrid.cli.planning import (
     action_lines,
     downtime_lines,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.layout import Layout
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.layout import Layout
 from modelgrid.emit import Artifact, emit
 from modelgrid.emit.unitfile import config_hash, parse_unit
 from modelgrid.errors import ConfigError, HostError, InternalError

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from modelgrid.apply import execute
 from modelgrid.apply.execute import apply, destroy, rollback
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.host import this_host
-from modelgrid.apply.layout import Layout
+from modelgrid.apply.planning.units import Role, units_of
 from modelgrid.apply.process import HostProcesses
-from modelgrid.apply.records import Records
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.layout import Layout
+from modelgrid.apply.store.records import Records
 from modelgrid.apply.systemd import PystemdManager
-from modelgrid.apply.units import Role, units_of
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:

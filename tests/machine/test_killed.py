@@ -46,9 +46,9 @@ NEW = OLD.replace("source: x}", "source: x, args: [--cgi]}", 1).replace("gone:",
 READ = """
 import pickle, sys
 from pathlib import Path
-from modelgrid.apply.files import FileSystem
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.layout import Layout
+from modelgrid.apply.store.files import FileSystem
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.layout import Layout
 generations = Generations(FileSystem(), Layout.system())
 Path(sys.argv[1]).write_bytes(pickle.dumps(generations.read(generations.current())))
 """

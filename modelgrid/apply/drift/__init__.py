@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.checks.hostchecks import settled
 from modelgrid.apply.drift.containers import PodmanSilentError, container_drift, list_containers
 from modelgrid.apply.drift.devices import device_drift, driver_drift
 from modelgrid.apply.drift.dropins import drop_in_drift
 from modelgrid.apply.drift.files import file_drift, link_drift, unreadable_files
 from modelgrid.apply.drift.units import unit_drift
 from modelgrid.apply.drift.values import Drift, DriftKind, Finding
-from modelgrid.apply.generations import Generations
-from modelgrid.apply.hostchecks import settled
-from modelgrid.apply.records import Records
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.records import Records
 from modelgrid.errors import HostError
 from modelgrid.ir import Scope
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.apply.systemd import UnitState
-    from modelgrid.apply.units import Unit
 
 __all__ = ["Drift", "DriftKind", "Finding", "find_drift", "refuse_drift"]
 

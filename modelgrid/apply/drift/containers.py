@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.container_options import container_options, run_options
 from modelgrid.apply.drift.values import DriftKind, Finding
+from modelgrid.apply.planning.container_options import container_options, run_options
 from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import MANAGED_LABEL, unit_name
 from modelgrid.emit.unitfile import HASH_LABEL
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.apply.systemd import UnitState
-    from modelgrid.apply.units import Unit
 
 #: How names of our containers begin.
 _PREFIX = "modelgrid-"

@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelgrid.apply.checks.needs import needs_of
 from modelgrid.apply.drift.values import DriftKind, Finding
-from modelgrid.apply.needs import needs_of
 from modelgrid.host.cdi import FOLDERS, device_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
+    from modelgrid.apply.store.files import FileSystem
 
 #: Modules of the kernel that drive GPUs, by what units that use them name.
 _MODULES = {

@@ -11,15 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.drift.values import DriftKind, Finding
-from modelgrid.apply.files import walk
+from modelgrid.apply.store.files import walk
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.layout import Layout
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
+    from modelgrid.apply.store.layout import Layout
 
 #: Where systemd looks for drop-ins besides the folder of the layout (systemd.unit(5), UNIT FILE LOAD PATH), but for
 #: those of generators.

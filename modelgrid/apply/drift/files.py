@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.drift.values import DriftKind, Finding
-from modelgrid.apply.generations import Fault, Generations
-from modelgrid.apply.links import MASK, links_of
+from modelgrid.apply.store.generations import Fault, Generations
+from modelgrid.apply.store.links import MASK, links_of
 from modelgrid.emit.names import TARGET, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.emit.artifact import Artifact
 
 _FAULTS = {

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from modelgrid.apply.host import Host
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.apply.systemd import UnitState
-    from modelgrid.apply.units import Unit
 
 
 def unit_drift(host: Host, units: Mapping[str, Unit], states: Mapping[str, UnitState]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelgrid import __version__
-from modelgrid.apply.files import (
+from modelgrid.apply.store.files import (
     FileSystem,
     Kind,
     file_system_type,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from modelgrid.apply.layout import Layout
+    from modelgrid.apply.store.layout import Layout
 
 #: How many generations stay when new ones come.
 KEEP = 10

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.generations import Generations
 from modelgrid.apply.observe import current_tree
-from modelgrid.apply.records import Records
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.generations import Generations
+from modelgrid.apply.store.records import Records
 from modelgrid.emit.artifact import SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
+    from modelgrid.apply.store.files import FileSystem
     from modelgrid.apply.systemd import UnitState
     from modelgrid.emit.artifact import Artifact
 

@@ -10,13 +10,13 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.files import FileSystem, remove_name, replace_file
+from modelgrid.apply.store.files import FileSystem, remove_name, replace_file
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelgrid.apply.layout import Layout
+    from modelgrid.apply.store.layout import Layout
 
 RECORD_VERSION = 1
 

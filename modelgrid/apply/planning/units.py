@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.container_options import run_image, run_options
+from modelgrid.apply.planning.container_options import run_image, run_options
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import GATEWAY, TARGET, quadlet_references, unit_name
 from modelgrid.emit.unitfile import Key, UnitSyntaxError, meaning, parse_unit

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.plan import Handover
+from modelgrid.apply.planning.plan import Handover
+from modelgrid.apply.planning.units import Role, units_of
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelgrid.apply.plan import Action, Plan
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.plan import Action, Plan
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.emit.artifact import Artifact
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import Kind, walk
+from modelgrid.apply.store.files import Kind, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

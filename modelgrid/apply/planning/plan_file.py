@@ -1,6 +1,6 @@
 """A plan in a file, to be applied later: the tree, and everything of the host that it was made for.
 
-It is applied only where nothing of that has moved (:mod:`modelgrid.apply.basis`).
+It is applied only where nothing of that has moved (:mod:`modelgrid.apply.planning.basis`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelgrid import __version__
-from modelgrid.apply.adoption import to_adopt
-from modelgrid.apply.basis import Basis, moved, read_basis
 from modelgrid.apply.observe import plan_now
+from modelgrid.apply.planning.basis import Basis, moved, read_basis
+from modelgrid.apply.store.adoption import to_adopt
 from modelgrid.emit.artifact import Artifact
 from modelgrid.errors import ConfigError
 from modelgrid.ir import Scope

@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelgrid.apply.events import EventKind
-from modelgrid.apply.files import make_folder, remove_name, replace_file
-from modelgrid.apply.gateways import Gateways, GatewaySilentError
-from modelgrid.apply.liveroutes import Stage, live_manifest, manifest_of
-from modelgrid.apply.plan import Action, Handover, Plan, Wave
-from modelgrid.apply.standin import PREFIX, StandIn, second_gateway, stand_in_for, standins_of
+from modelgrid.apply.handover.gateways import Gateways, GatewaySilentError
+from modelgrid.apply.handover.liveroutes import Stage, live_manifest, manifest_of
+from modelgrid.apply.handover.standin import PREFIX, StandIn, second_gateway, stand_in_for, standins_of
+from modelgrid.apply.planning.plan import Action, Handover, Plan, Wave
+from modelgrid.apply.planning.units import Role, gateway_listen, subnets_of, units_of
+from modelgrid.apply.store.files import make_folder, remove_name, replace_file
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role, gateway_listen, subnets_of, units_of
 from modelgrid.emit.artifact import UNITS
 from modelgrid.emit.names import GATEWAY
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.generations import KEEP
+from modelgrid.apply.store.generations import KEEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from modelgrid.apply.generations import Generation, Generations
-    from modelgrid.apply.records import Records
+    from modelgrid.apply.store.generations import Generation, Generations
+    from modelgrid.apply.store.records import Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import Kind, file_system_type, walk
-from modelgrid.apply.links import MASK, links_of
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.process import NOT_FOUND
-from modelgrid.apply.units import units_of
+from modelgrid.apply.store.files import Kind, file_system_type, walk
+from modelgrid.apply.store.links import MASK, links_of
 from modelgrid.emit.names import TARGET
 from modelgrid.emit.podman_keys import FIRST, LINKED_FOLDERS
 from modelgrid.errors import HostError
@@ -20,8 +20,8 @@ from modelgrid.ir import Manager, Scope
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
+    from modelgrid.apply.store.files import FileSystem
     from modelgrid.emit.artifact import Artifact
     from modelgrid.emit.podman_keys import Version
 

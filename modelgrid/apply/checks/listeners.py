@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from modelgrid.apply.files import FileSystem
+    from modelgrid.apply.store.files import FileSystem
     from modelgrid.ir import Endpoint
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.gateway_news import News, gateway_news
-from modelgrid.apply.plan import Change
-from modelgrid.apply.units import Role, changed_keys, units_of
+from modelgrid.apply.planning.gateway_news import News, gateway_news
+from modelgrid.apply.planning.plan import Change
+from modelgrid.apply.planning.units import Role, changed_keys, units_of
 from modelgrid.diagnostics import format_path
 from modelgrid.emit.origins import origins_of_key
 from modelgrid.settings_record import SETTINGS, load_settings
@@ -20,8 +20,8 @@ from modelgrid.settings_record import SETTINGS, load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from modelgrid.apply.plan import Plan
-    from modelgrid.apply.units import ChangedKey, Unit
+    from modelgrid.apply.planning.plan import Plan
+    from modelgrid.apply.planning.units import ChangedKey, Unit
     from modelgrid.emit.artifact import Artifact
 
 #: Fields of a model and of the gateway that only the gateway reads: no unit is another because of them.

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.hostchecks import find_conflicts, has_image
-from modelgrid.apply.listeners import holders, listeners
-from modelgrid.apply.needs import listens_of, needs_of
-from modelgrid.apply.problems import Findings, Problem, Refusal
-from modelgrid.apply.secrets import secret_findings
-from modelgrid.apply.space import space_findings
-from modelgrid.apply.standin import is_standin
+from modelgrid.apply.checks.hostchecks import find_conflicts, has_image
+from modelgrid.apply.checks.listeners import holders, listeners
+from modelgrid.apply.checks.needs import listens_of, needs_of
+from modelgrid.apply.checks.problems import Findings, Problem, Refusal
+from modelgrid.apply.checks.secrets import secret_findings
+from modelgrid.apply.checks.space import space_findings
+from modelgrid.apply.handover.standin import is_standin
+from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import units_of
 from modelgrid.host.cdi import FOLDERS, device_names
 from modelgrid.ir import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from modelgrid.apply.checks.needs import Needs
     from modelgrid.apply.host import Host
-    from modelgrid.apply.needs import Needs
-    from modelgrid.apply.plan import Plan
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.plan import Plan
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.emit.artifact import Artifact
     from modelgrid.ir import Endpoint
 

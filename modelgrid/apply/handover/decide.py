@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.liveroutes import address_of
-from modelgrid.apply.plan import Handover, Wave
+from modelgrid.apply.handover.liveroutes import address_of
+from modelgrid.apply.planning.plan import Handover, Wave
+from modelgrid.apply.planning.units import Role
 from modelgrid.apply.systemd import UNKNOWN, Verb
-from modelgrid.apply.units import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from modelgrid.apply.plan import Action, Plan
+    from modelgrid.apply.planning.plan import Action, Plan
+    from modelgrid.apply.planning.units import Unit
     from modelgrid.apply.systemd import UnitState
-    from modelgrid.apply.units import Unit
     from modelgrid.manifest import Manifest
 
 

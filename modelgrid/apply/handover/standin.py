@@ -18,7 +18,7 @@ from modelgrid.ports import split_address
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
 
 #: What every name of a stand-in begins with.
 PREFIX = "modelgrid-standin-"

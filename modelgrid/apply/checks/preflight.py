@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.blame import refusal
+from modelgrid.apply.checks.blame import refusal
 from modelgrid.apply.process import NOT_FOUND, TIMED_OUT
 from modelgrid.emit.artifact import QUADLETS, UNITS
 from modelgrid.emit.names import unit_name
@@ -21,9 +21,9 @@ from modelgrid.ir import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelgrid.apply.files import FileSystem
     from modelgrid.apply.host import Host
     from modelgrid.apply.process import Completed, Processes
+    from modelgrid.apply.store.files import FileSystem
     from modelgrid.emit.artifact import Artifact
 
 #: Where systemd looks for generators, in its order (systemd.generator(7)).

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from modelgrid.apply.plan import Action, Change, FileChange, NetworkRemoval, Plan, Pull, Waiting, Wave
-from modelgrid.apply.relaxations import relaxations_of
+from modelgrid.apply.planning.plan import Action, Change, FileChange, NetworkRemoval, Plan, Pull, Waiting, Wave
+from modelgrid.apply.planning.relaxations import relaxations_of
+from modelgrid.apply.planning.units import Role, Unit, differences, units_of
 from modelgrid.apply.systemd import UNKNOWN, UnitState, Verb
-from modelgrid.apply.units import Role, Unit, differences, units_of
 from modelgrid.emit.routing import KEYS, MANIFEST
 from modelgrid.ir import OnChange
 

@@ -1,4 +1,4 @@
-"""The plan as values: what ``apply`` will do, in which order, and why. Made by :mod:`modelgrid.apply.planner`."""
+"""The plan as values: what ``apply`` does, in which order, and why. Made by :mod:`modelgrid.apply.planning.planner`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelgrid.apply.problems import Problem
-    from modelgrid.apply.relaxations import Relaxation
+    from modelgrid.apply.checks.problems import Problem
+    from modelgrid.apply.planning.relaxations import Relaxation
     from modelgrid.apply.systemd import Verb
 
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from modelgrid.apply.checks.hostchecks import find_conflicts
 from modelgrid.apply.events import Event, EventKind, OnEvent
-from modelgrid.apply.files import (
+from modelgrid.apply.planning.plan import Action, NetworkRemoval, Plan, Wave
+from modelgrid.apply.planning.units import Role
+from modelgrid.apply.store.files import (
     FileSystem,
     Kind,
     make_folder,
@@ -23,11 +26,8 @@ from modelgrid.apply.files import (
     sync_folder,
     walk,
 )
-from modelgrid.apply.hostchecks import find_conflicts
-from modelgrid.apply.plan import Action, NetworkRemoval, Plan, Wave
-from modelgrid.apply.records import Records
+from modelgrid.apply.store.records import Records
 from modelgrid.apply.systemd import Verb
-from modelgrid.apply.units import Role
 from modelgrid.emit.artifact import QUADLETS
 from modelgrid.emit.names import unit_name
 from modelgrid.errors import HostError
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.layout import Layout
+    from modelgrid.apply.planning.units import Unit
+    from modelgrid.apply.store.layout import Layout
     from modelgrid.apply.systemd import UnitState
-    from modelgrid.apply.units import Unit
     from modelgrid.emit.artifact import Artifact
 
 RECORD_VERSION = 1

@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.container_options import container_options, run_options
-from modelgrid.apply.units import Role
+from modelgrid.apply.planning.container_options import container_options, run_options
+from modelgrid.apply.planning.units import Role
 from modelgrid.emit.names import NETWORK, NETWORK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
 
 _TRUE = frozenset({"1", "yes", "true", "on", "t"})
 _FALSE = frozenset({"0", "no", "false", "off", "f"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import replace_file
+from modelgrid.apply.store.files import replace_file
 from modelgrid.errors import HostError
 
 if TYPE_CHECKING:

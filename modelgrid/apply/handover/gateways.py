@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import Kind, make_folder, remove_name, replace_file, spare_name
+from modelgrid.apply.store.files import Kind, make_folder, remove_name, replace_file, spare_name
 from modelgrid.emit.names import GATEWAY
 from modelgrid.live import ROUTING, SERVING, WORKER_PREFIX, Serving, WorkerStatus, load_worker_status
 from modelgrid.manifest import dump

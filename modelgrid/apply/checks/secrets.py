@@ -12,19 +12,19 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.needs import Secret, SecretKind, secrets_of
-from modelgrid.apply.plan import SecretUse
-from modelgrid.apply.problems import Findings, Problem
+from modelgrid.apply.checks.needs import Secret, SecretKind, secrets_of
+from modelgrid.apply.checks.problems import Findings, Problem
+from modelgrid.apply.planning.plan import SecretUse
 from modelgrid.apply.process import NOT_FOUND
-from modelgrid.apply.records import Records, SecretsInUse
+from modelgrid.apply.store.records import Records, SecretsInUse
 from modelgrid.ir import OnChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Plan
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.plan import Plan
+    from modelgrid.apply.planning.units import Unit
 
 #: What its servers make of a change: nothing, until someone restarts them.
 _BY_HAND = frozenset({OnChange.KEEP_OLD, OnChange.MANUAL})

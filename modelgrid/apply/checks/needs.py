@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.container_options import container_options, run_options
-from modelgrid.apply.units import Role, gateway_listen
+from modelgrid.apply.planning.container_options import container_options, run_options
+from modelgrid.apply.planning.units import Role, gateway_listen
 from modelgrid.ir import Endpoint
 from modelgrid.ports import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from modelgrid.apply.units import Unit
+    from modelgrid.apply.planning.units import Unit
 
 #: A full name of CDI, ``vendor.com/class=device`` (CDI specification, "kind").
 _CDI_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+=\S+")

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.hostchecks import has_image
-from modelgrid.apply.problems import Findings, Problem
+from modelgrid.apply.checks.hostchecks import has_image
+from modelgrid.apply.checks.problems import Findings, Problem
 from modelgrid.quantities import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Pull
+    from modelgrid.apply.planning.plan import Pull
 
 #: How a program tells where it keeps images.
 _STORES = {

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.files import FileSystem, Kind, make_folder, replace_link, sync_folder
-from modelgrid.apply.units import units_of
+from modelgrid.apply.planning.units import units_of
+from modelgrid.apply.store.files import FileSystem, Kind, make_folder, replace_link, sync_folder
 from modelgrid.emit.names import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from modelgrid.apply.layout import Layout
+    from modelgrid.apply.store.layout import Layout
     from modelgrid.emit.artifact import Artifact
 
 MASK = "/dev/null"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelgrid.apply.because import Because, explain
-from modelgrid.apply.downtime import Downtime, downtimes
-from modelgrid.apply.gpu_memory import GpuChange, memory_changes
 from modelgrid.apply.observe import current_tree
-from modelgrid.apply.units import Role, units_of
+from modelgrid.apply.planning.because import Because, explain
+from modelgrid.apply.planning.downtime import Downtime, downtimes
+from modelgrid.apply.planning.gpu_memory import GpuChange, memory_changes
+from modelgrid.apply.planning.units import Role, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelgrid.apply.host import Host
-    from modelgrid.apply.plan import Plan
+    from modelgrid.apply.planning.plan import Plan
     from modelgrid.emit.artifact import Artifact
 
 
