@@ -15,7 +15,7 @@ demo:
 
 ## make test          lint, types, import rules and all tests; what the machine lacks is skipped with the reason
 test: lint unit
-	@$(BIN)/pytest -m "tools or machine or local"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "tools or machine or local" --durations=25
 
 ## make unit          the tests that need no other tool, machine or model
 unit: $(VENV)/.test

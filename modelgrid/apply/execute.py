@@ -21,7 +21,7 @@ from modelgrid.apply.drift.devices import drivers
 from modelgrid.apply.events import ApplyError, Event, EventKind, OnEvent, ignore
 from modelgrid.apply.leftovers import images_left
 from modelgrid.apply.observe import behind_now, check_tree, plan_now
-from modelgrid.apply.planning.plan import Handover, Plan
+from modelgrid.apply.planning.plan import Action, Handover, Plan
 from modelgrid.apply.planning.planner import with_joins
 from modelgrid.apply.planning.units import units_of
 from modelgrid.apply.probation import end_probation, put_on_probation, refuse_on_probation
@@ -382,7 +382,7 @@ class _Change:
         if touched is not None and set(pending.lefts) <= {pending.target}:
             # no other change was interrupted before: whatever was not touched runs as the generation before has it
             kept = (item for item in plan.actions if item.verb is not Verb.RESTART or item.unit in touched)
-            plan = replace(plan, actions=tuple(kept))
+            plan = replace(plan, actions=tuple(_surely(item, touched) for item in kept))
         Activation(self._host, self._on_event, tree=tree, number=source, tolerant=True).carry_out(plan)
         probation = self._records.probation()
         ended = probation is not None and probation.generation == pending.target
@@ -426,6 +426,15 @@ class _Change:
 
     def _tell(self, message: str) -> None:
         self._on_event(Event(kind=EventKind.STEP, message=message))
+
+
+def _surely(action: Action, touched: AbstractSet[str]) -> Action:
+    """Return *action* as it must be where a job of this process may still be under way for the unit.
+
+    A unit that looks down may be half through a restart, and would come up by the definition that is taken back; a
+    start would only join that.
+    """
+    return replace(action, verb=Verb.RESTART) if action.verb is Verb.START and action.unit in touched else action
 
 
 def _next(before: Pending | None, *, source: int | None, target: int, made: bool) -> Pending:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelgrid.apply.planning.plan import Change, NetworkRemoval, Wave
 from modelgrid.apply.planning.planner import make_plan, with_joins
 from modelgrid.apply.planning.units import units_of
-from modelgrid.apply.systemd import UnitState
+from modelgrid.apply.systemd import UnitState, Verb
 from modelgrid.emit.artifact import Artifact
 from tests.apply.trees import GATEWAY, NETWORK, TARGET, container, image_file, tree, unit_of
 
@@ -262,3 +262,13 @@ def test_what_an_interrupted_change_left_starting_is_waited_for() -> None:
         B: ("it failed",),
     }
     assert A not in found.unchanged
+
+
+def test_a_unit_that_is_going_down_is_restarted_for_a_start_would_join_what_is_under_way() -> None:
+    items = tree(["a"])
+    states = {name: UP for name in units_of(items)} | {
+        unit_of("a"): UnitState(load="loaded", active="deactivating", sub="stop-sigterm")
+    }
+    assert [(action.verb, action.unit) for action in make_plan(items, items, states).actions] == [
+        (Verb.RESTART, unit_of("a"))
+    ]

@@ -145,7 +145,9 @@ class _Planner:
         reasons = self._reasons(unit)
         if state.down:
             if unit.wanted:
-                yield _action(_wave(unit), Verb.START, unit, *reasons, _why_down(state))
+                # one that is about to go down may be half through a restart, which a start would only join
+                verb = Verb.RESTART if state.active == "deactivating" else Verb.START
+                yield _action(_wave(unit), verb, unit, *reasons, _why_down(state))
         elif reasons:
             yield from self._changed(unit, reasons)
         elif unit.role is Role.GATEWAY and (news := self._gateway_news):

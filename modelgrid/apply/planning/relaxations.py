@@ -64,7 +64,7 @@ def relaxations_of(unit: Unit) -> tuple[Relaxation, ...]:
         texts = _container(unit, container_options(unit.values))
     elif run is not None:
         texts = _container(unit, run)
-    elif unit.role in {Role.SERVICE, Role.GATEWAY} and unit.plain:
+    elif unit.role in {Role.SERVICE, Role.GATEWAY} and unit.plain and unit.name.endswith(".service"):
         texts = _service(unit)
     else:
         return ()
