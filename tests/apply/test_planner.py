@@ -266,7 +266,7 @@ def test_what_an_interrupted_change_left_starting_is_waited_for() -> None:
 
 def test_a_unit_that_is_going_down_is_restarted_for_a_start_would_join_what_is_under_way() -> None:
     items = tree(["a"])
-    states = {name: UP for name in units_of(items)} | {
+    states = dict.fromkeys(units_of(items), UP) | {
         unit_of("a"): UnitState(load="loaded", active="deactivating", sub="stop-sigterm")
     }
     assert [(action.verb, action.unit) for action in make_plan(items, items, states).actions] == [
