@@ -140,6 +140,7 @@ def confirm(host: Host) -> int:
                 raise HostError("no change is on probation", hint="what is current says: modelgrid status")
             if records.pending() is not None:
                 raise HostError("the change was interrupted", hint="take it back with: modelgrid rollback")
+            forget_running(host)
             end_probation(host)
             return probation.generation
 
@@ -415,7 +416,8 @@ class _Change:
         """Remove old generations, and those of interrupted changes that this one came instead of."""
         generations, held = self._generations, held_generations(self._generations, self._records)
         try:
-            forget_running(self._host)
+            if self._records.probation() is None:
+                forget_running(self._host)
             for number in sorted({*made}.intersection(generations.numbers()) - held):
                 generations.remove(number)
             for number in expired(generations.list(), retention, held=held, now=self._host.now()):

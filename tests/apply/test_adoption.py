@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelgrid.apply.execute import apply, destroy, rollback
+from modelgrid.apply.execute import apply, confirm, destroy, recover, rollback
 from modelgrid.apply.observe import plan
 from modelgrid.apply.store.files import FileSystem
 from modelgrid.errors import HostError
@@ -238,3 +238,17 @@ def test_destroy_leaves_nothing_where_nothing_was_taken_over(machine: Machine) -
     apply(TREE, machine.host(), adopt=True)
     destroy(machine.host())
     assert_nothing_left(machine)
+
+
+def test_a_change_on_probation_that_comes_undone_starts_again_what_ran(occupied: Machine) -> None:
+    apply(TREE, occupied.host(), adopt=True, probation=300)
+    assert recover(occupied.host(), expired=1)
+    assert_foreign_is_back(occupied)
+
+
+def test_a_change_that_is_confirmed_forgets_what_ran(occupied: Machine) -> None:
+    apply(TREE, occupied.host(), adopt=True, probation=300)
+    kept = occupied.real(f"{ADOPTED}/1.json")
+    assert json.loads(kept.read_text())["running"]
+    assert confirm(occupied.host()) == 1
+    assert json.loads(kept.read_text())["running"] == []
