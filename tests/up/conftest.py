@@ -26,6 +26,14 @@ MODEL_SERVER = Path(__file__).with_name("model_server.py")
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
+@pytest.fixture(autouse=True)
+def _hears_a_hang_up() -> Iterator[None]:
+    """Hear SIGHUP also where the tests are run by nohup(1): `up` leaves it ignored then, and would wait for ever."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Grid:
     """What the tests of one run share.
 
